@@ -1,0 +1,59 @@
+import { AppError } from '@embergate/contracts/errors.ts';
+import type { IndexSource } from '@embergate/contracts/index-job.ts';
+import { Command } from 'commander';
+import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { clientOf, withRemoteOptions, type CliContext, type RemoteOptions } from '../context.ts';
+import { followJob } from '../follow-job.ts';
+import { print, printJson } from '../output.ts';
+
+interface IndexOptions extends RemoteOptions {
+  collection?: string;
+  repo?: string;
+  ref?: string;
+  full?: boolean;
+  detach?: boolean;
+}
+
+export function indexCommand(context: CliContext): Command {
+  const command = new Command('index')
+    .description('index a folder or a git repository')
+    .argument('<source>', 'a folder of the gateway’s machine, or a git URL')
+    .option('-c, --collection <name>', 'the collection (default: default)')
+    .option('--repo <name>', 'what to call it (default: the last part of the source)')
+    .option('--ref <ref>', 'branch or tag of a git URL')
+    .option('--full', 'embed everything anew')
+    .option('-d, --detach', 'do not wait for the end');
+  return withRemoteOptions(command).action(async (text: string, options: IndexOptions) => {
+    const client = clientOf(context, options);
+    const job = await client.createIndexJob({
+      source: await sourceOf(text, options.ref),
+      mode: options.full ? 'full' : 'incremental',
+      ...(options.collection !== undefined && { collection: options.collection }),
+      ...(options.repo !== undefined && { repo: options.repo }),
+    });
+    if (options.detach) {
+      if (options.json) printJson(job);
+      else print(`${job.id} is ${job.state}; \`embergate jobs watch ${job.id}\` follows it.`);
+      return;
+    }
+    await followJob(client, job.id, { context, json: options.json ?? false });
+  });
+}
+
+/** A URL is a git source, everything else a folder. */
+async function sourceOf(text: string, ref: string | undefined): Promise<IndexSource> {
+  const isUrl = /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
+  const scpForm = /^([\w.-]+@[\w.-]+):(.+)$/.exec(text);
+  if (isUrl || scpForm) {
+    const url = scpForm && !isUrl ? `ssh://${scpForm[1]}/${scpForm[2]}` : text;
+    return { type: 'git', url, ...(ref !== undefined && { ref }) };
+  }
+  if (ref !== undefined) throw new AppError('usage', '--ref needs a git URL.');
+  const path = resolve(text);
+  const found = await stat(path).catch(() => null);
+  if (!found?.isDirectory()) {
+    throw new AppError('source_not_found', `There is no folder ${path} on this machine. A git URL is indexed by the gateway itself.`);
+  }
+  return { type: 'directory', path };
+}

@@ -1,0 +1,50 @@
+import { Command } from 'commander';
+import pc from 'picocolors';
+import { clientOf, withRemoteOptions, type CliContext, type RemoteOptions } from '../context.ts';
+import { EXIT, print, printJson, table } from '../output.ts';
+
+export function statusCommand(context: CliContext): Command {
+  return withRemoteOptions(new Command('status').description('tiers, collections and readiness')).action(
+    async (options: RemoteOptions) => {
+      const client = clientOf(context, options);
+      const [readiness, cluster, collections] = await Promise.all([
+        client.readiness(),
+        client.cluster(),
+        client.collections(),
+      ]);
+      if (readiness.status !== 'ok') context.setExitCode(EXIT.failed);
+      if (options.json) return printJson({ url: client.url, readiness, cluster, collections });
+
+      const state = readiness.status === 'ok' ? pc.green('ready') : pc.red('not ready');
+      print(`${client.url} is ${state}; store ${cluster.store}, space ${cluster.space}`);
+      for (const [name, check] of Object.entries(readiness.checks)) if (check !== 'ok') print(pc.red(`  ${name}: ${check}`));
+      print('');
+      print(
+        table([
+          ['TIER', 'STATE', 'WORKERS', 'DEVICES', 'TYPICAL QUERY', 'TOKENS/S'],
+          ...cluster.tiers.map((tier) => [
+            tier.name,
+            tier.state,
+            String(tier.workers),
+            tier.devices.join(', ') || '-',
+            tier.predictedMs === null ? '-' : `${tier.predictedMs.toFixed(1)} ms`,
+            String(Math.round(tier.tokensPerSecond)),
+          ]),
+        ]),
+      );
+      print('');
+      if (collections.length === 0) return print('No collection yet: `embergate index DIR` makes one.');
+      const rows = collections.flatMap(({ name, repos, sizeBytes }) =>
+        repos.map((repo) => [
+          name,
+          repo.name,
+          String(repo.chunks),
+          repo.commit?.slice(0, 12) ?? '-',
+          repo.lastRunAt ?? '-',
+          sizeBytes === null ? '-' : `${(sizeBytes / 1e6).toFixed(1)} MB`,
+        ]),
+      );
+      print(table([['COLLECTION', 'REPO', 'CHUNKS', 'COMMIT', 'INDEXED', 'COLLECTION SIZE'], ...rows]));
+    },
+  );
+}

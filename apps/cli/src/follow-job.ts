@@ -1,0 +1,46 @@
+import type { EmbergateClient } from '@embergate/client/client.ts';
+import { AppError, ERROR_KINDS, type ErrorCode } from '@embergate/contracts/errors.ts';
+import type { IndexJob } from '@embergate/contracts/index-job.ts';
+import type { CliContext } from './context.ts';
+import { print, printJson } from './output.ts';
+import { indexProgressView, jobSummary } from './progress.ts';
+
+const NAMED_SKIPS = 5;
+
+/**
+ * Shows a job's progress until it ends. Ctrl-C leaves the job running and says so.
+ * @throws AppError with the job's own code when it failed.
+ */
+export async function followJob(
+  client: EmbergateClient,
+  id: string,
+  { context, json }: { context: CliContext; json: boolean },
+): Promise<IndexJob> {
+  const view = indexProgressView();
+  let job: IndexJob | undefined;
+  try {
+    for await (job of client.watchIndexJob(id, context.signal)) {
+      if (!json) view.show(job);
+    }
+  } catch (error) {
+    view.end();
+    if (context.signal.aborted) process.stderr.write(`\nJob ${id} goes on; \`embergate jobs cancel ${id}\` ends it.\n`);
+    throw error;
+  }
+  view.end();
+  if (!job) throw new AppError('gateway_unreachable', `The gateway told nothing about job ${id}.`);
+  if (job.error) {
+    const code = job.error.code in ERROR_KINDS ? (job.error.code as ErrorCode) : 'index_failed';
+    throw new AppError(code, job.error.message);
+  }
+  if (json) printJson(job);
+  else showJob(job);
+  return job;
+}
+
+export function showJob(job: IndexJob): void {
+  print(jobSummary(job));
+  for (const { path, reason } of job.skippedFiles.slice(0, NAMED_SKIPS)) print(`  skipped ${path} (${reason})`);
+  const more = job.progress.skipped - Math.min(NAMED_SKIPS, job.skippedFiles.length);
+  if (more > 0) print(`  ... and ${more} more; \`embergate jobs list --json\` names the first hundred`);
+}

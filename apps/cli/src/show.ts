@@ -1,0 +1,24 @@
+import type { SearchResponse } from '@embergate/contracts/http-search.ts';
+import pc from 'picocolors';
+import { print } from './output.ts';
+
+const SNIPPET_LINES = 4;
+
+/** A search's answer for people. */
+export function showSearch(answer: SearchResponse): void {
+  for (const warning of answer.warnings) print(pc.yellow(`! ${warning.message}`));
+  if (answer.results.length === 0) print('Nothing was found.');
+  answer.results.forEach((result, index) => {
+    const place = `${result.repo}:${result.path}:${result.startLine}-${result.endLine}`;
+    const symbol = result.symbol ? `  ${pc.cyan(result.symbol)}` : '';
+    print(`${String(index + 1).padStart(2)}. ${pc.bold(place)}${symbol}  ${pc.dim(result.score.toFixed(3))}`);
+    const lines = result.text.split('\n').filter((line) => line.trim() !== '');
+    for (const line of lines.slice(0, SNIPPET_LINES)) print(pc.dim(`      ${printable(line).slice(0, 100)}`));
+  });
+  const { embedding, timingsMs } = answer;
+  const from = embedding.tier === 'none' ? 'full text only' : `${embedding.model} on ${embedding.tier} (${embedding.device})`;
+  print(pc.dim(`${answer.results.length} results in ${timingsMs.total.toFixed(0)} ms, ${from}`));
+}
+
+/** Indexed text is somebody's: control characters must not reach the terminal. */
+const printable = (text: string): string => text.replace(/\p{Cc}/gu, ' ');

@@ -1,0 +1,153 @@
+import { AppError } from '@embergate/contracts/errors.ts';
+import type { Degradation } from '@embergate/contracts/http-search.ts';
+import { openApiDocument } from '@embergate/contracts/openapi.ts';
+import type { StoreChoice } from '@embergate/contracts/settings.ts';
+import type { TierName } from '@embergate/contracts/tiers.ts';
+import { findModel } from '@embergate/models/installed-model.ts';
+import { loadTokenizer } from '@embergate/models/tokenizer.ts';
+import type { Lifecycle } from '@embergate/platform/lifecycle.ts';
+import type { Logger } from '@embergate/platform/logs.ts';
+import { connectRedis } from '@embergate/queue/connection.ts';
+import { EmbedSender } from '@embergate/queue/embed-sender.ts';
+import { HeartbeatWatch } from '@embergate/queue/heartbeats.ts';
+import { IndexQueue } from '@embergate/queue/index-queue.ts';
+import { RedisClock } from '@embergate/queue/redis-clock.ts';
+import type { VectorStore } from '@embergate/vector-store/store.ts';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createApp } from './app.ts';
+import { Embedder } from './embedder.ts';
+import { loadApiKeys } from './http/auth.ts';
+import { isLoopback } from './http/guard.ts';
+import { createGatewayMetrics } from './metrics.ts';
+import {
+  clusterEventsHandler,
+  clusterHandler,
+  livezHandler,
+  metricsHandler,
+  readyzHandler,
+  type ClusterParts,
+} from './routes/cluster.ts';
+import { deleteCollectionHandler, getCollectionHandler, listCollectionsHandler } from './routes/collections.ts';
+import { embeddingsHandler, modelsHandler } from './routes/embeddings.ts';
+import {
+  cancelIndexJobHandler,
+  createIndexJobHandler,
+  getIndexJobHandler,
+  listIndexJobsHandler,
+  watchIndexJobHandler,
+} from './routes/index-jobs.ts';
+import { searchHandler } from './routes/search.ts';
+
+export interface GatewayParts {
+  log: Logger;
+  lifecycle: Lifecycle;
+  version: string;
+  host: string;
+  port: number;
+  redisUrl: string;
+  store: StoreChoice;
+  model: string;
+  modelDir: string;
+  tiers: readonly TierName[];
+  queryDeadlineMs: number;
+  degradation: Degradation;
+  indexRoots: readonly string[];
+  apiKeysFile: string | undefined;
+}
+
+/** Starts a gateway; it listens when everything it needs has answered once. */
+export async function composeGateway(parts: GatewayParts): Promise<{ url: string }> {
+  const { log, lifecycle, tiers } = parts;
+  if (!isLoopback(parts.host) && parts.apiKeysFile === undefined) {
+    throw new AppError(
+      'config_invalid',
+      `GATEWAY_HOST is "${parts.host}": beyond loopback the gateway listens only with API keys. Set API_KEYS_FILE, or GATEWAY_HOST=127.0.0.1.`,
+    );
+  }
+  const keys = parts.apiKeysFile === undefined ? null : await loadApiKeys(parts.apiKeysFile);
+  const model = await findModel(parts.model, { modelDir: parts.modelDir });
+  const tokenizer = await loadTokenizer(model.tokenizerPath, { maxTokens: model.maxTokens });
+
+  const redis = await connectRedis({ url: parts.redisUrl, patience: 'fail-fast', log });
+  lifecycle.onClose('redis', () => redis.disconnect());
+  const clock = new RedisClock(redis);
+  await clock.start();
+  lifecycle.onClose('clock', () => clock.stop());
+  const sender = new EmbedSender(redis, clock, log);
+  lifecycle.onClose('embed sender', () => sender.close());
+  const indexJobs = new IndexQueue(redis);
+  lifecycle.onClose('index queue', () => indexJobs.close());
+  const workers = new HeartbeatWatch(redis, clock, log);
+  await workers.start();
+  lifecycle.onClose('heartbeats', () => workers.stop());
+
+  const store = await openStore(parts.store);
+  lifecycle.onClose('store', () => store.close());
+
+  const metrics = createGatewayMetrics();
+  const embedder = new Embedder({ transport: sender, workers, tokenizer, model, tiers, metrics });
+  const cluster: ClusterParts = { tiers, space: embedder.space, workers, lanes: sender, store };
+  const defaults = { deadlineMs: parts.queryDeadlineMs, degradation: parts.degradation };
+  const openApi = openApiDocument(parts.version);
+  const app = createApp({
+    keys,
+    log,
+    handlers: {
+      search: searchHandler({ store, embedder, defaults }, metrics),
+      embeddings: embeddingsHandler({ embedder, model, queryDeadlineMs: parts.queryDeadlineMs }),
+      models: modelsHandler(embedder, model),
+      createIndexJob: createIndexJobHandler(indexJobs, parts.indexRoots),
+      listIndexJobs: listIndexJobsHandler(indexJobs),
+      getIndexJob: getIndexJobHandler(indexJobs),
+      watchIndexJob: watchIndexJobHandler(indexJobs),
+      cancelIndexJob: cancelIndexJobHandler(indexJobs),
+      listCollections: listCollectionsHandler(store),
+      getCollection: getCollectionHandler(store),
+      deleteCollection: deleteCollectionHandler(store),
+      cluster: clusterHandler(cluster),
+      clusterEvents: clusterEventsHandler(cluster),
+      livez: livezHandler,
+      readyz: readyzHandler(cluster, () => redis.ping()),
+      metrics: metricsHandler(metrics, cluster),
+      openapi: (_request, response) => response.json(openApi),
+    },
+  });
+  const server = createServer(app);
+  await listen(server, parts);
+  lifecycle.onClose('http', () => closeServer(server));
+  const { port } = server.address() as AddressInfo;
+  const url = `http://${parts.host.includes(':') ? `[${parts.host}]` : parts.host}:${port}`;
+  log.info({ url, tiers, store: store.name, space: embedder.space }, 'gateway ready');
+  return { url };
+}
+
+/** @throws AppError `port_in_use`. */
+async function listen(server: Server, { host, port }: GatewayParts): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const taken = new AppError('port_in_use', `Port ${port} on ${host} is in use. Set GATEWAY_PORT to another one.`, { cause: error });
+      reject(error.code === 'EADDRINUSE' ? taken : error);
+    });
+    server.listen(port, host, resolve);
+  });
+}
+
+/** Answers under way get a moment; what is kept alive or streamed is then cut. */
+async function closeServer(server: Server): Promise<void> {
+  const closed = new Promise((resolve) => server.close(resolve));
+  server.closeIdleConnections();
+  const cut = setTimeout(() => server.closeAllConnections(), 2_000);
+  await closed;
+  clearTimeout(cut);
+}
+
+/** Only the adapter in use is loaded: each brings a client or a native library of its own. */
+async function openStore(choice: StoreChoice): Promise<VectorStore> {
+  if (choice.kind === 'lancedb') {
+    const { createLanceDbStore } = await import('@embergate/vector-store-lancedb/lancedb-store.ts');
+    return createLanceDbStore({ path: choice.path });
+  }
+  const { createQdrantStore } = await import('@embergate/vector-store-qdrant/qdrant-store.ts');
+  return createQdrantStore({ url: choice.url, apiKey: choice.apiKey });
+}

@@ -1,0 +1,32 @@
+import { AppError } from '@embergate/contracts/errors.ts';
+import type { RequestHandler } from 'express';
+
+const LOOPBACK_NAMES = new Set(['localhost', '127.0.0.1', '[::1]']);
+
+export const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host);
+
+/**
+ * Keeps pages in a browser away from a local gateway.
+ *
+ * Host: without API keys only loopback names are served, so that a DNS name rebound to 127.0.0.1 gets nothing.
+ * Origin: a browser sends it with every cross-site POST; whatever is not this gateway itself is refused.
+ */
+export function browserGuard({ checkHost }: { checkHost: boolean }): RequestHandler {
+  return (request, _response, next) => {
+    const host = request.headers.host ?? '';
+    if (checkHost && !isLocalName(host)) {
+      throw new AppError('forbidden_host', `Host ${JSON.stringify(host)} is not served without API keys; use 127.0.0.1 or localhost.`);
+    }
+    const { origin } = request.headers;
+    if (origin !== undefined && !isSameOrigin(origin, host)) {
+      throw new AppError('forbidden_origin', `Requests from pages of ${JSON.stringify(origin)} are refused.`);
+    }
+    next();
+  };
+}
+
+const isLocalName = (host: string): boolean => LOOPBACK_NAMES.has(host.replace(/:\d+$/, '').toLowerCase());
+
+const isSameOrigin = (origin: string, host: string): boolean =>
+  URL.canParse(origin) && new URL(origin).host === host.toLowerCase() && host !== '';

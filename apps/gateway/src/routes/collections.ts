@@ -1,0 +1,46 @@
+import type { Collection } from '@embergate/contracts/http-cluster.ts';
+import { spaceId } from '@embergate/contracts/space.ts';
+import type { CollectionStamp, VectorStore } from '@embergate/vector-store/store.ts';
+import type { Handler } from '../app.ts';
+
+export const listCollectionsHandler =
+  (store: VectorStore): Handler =>
+  async (_request, response) => {
+    const stamps = await store.listCollections();
+    response.json({ data: await Promise.all(stamps.map((stamp) => describe(store, stamp))), nextCursor: null });
+  };
+
+export const getCollectionHandler =
+  (store: VectorStore): Handler =>
+  async (request, response) => {
+    response.json(await describe(store, await store.getCollection(String(request.params['name']))));
+  };
+
+export const deleteCollectionHandler =
+  (store: VectorStore): Handler =>
+  async (request, response) => {
+    const { name } = await store.getCollection(String(request.params['name']));
+    await store.dropCollection(name);
+    response.status(204).end();
+  };
+
+async function describe(store: VectorStore, { name, space, createdAt }: CollectionStamp): Promise<Collection> {
+  const [counts, runs, sizeBytes] = await Promise.all([
+    store.countByRepo(name),
+    store.listRuns(name),
+    store.sizeBytes(name),
+  ]);
+  const committed = runs.filter((run) => run.state === 'committed').sort((a, b) => b.startedAt.localeCompare(a.startedAt));
+  return {
+    name,
+    space,
+    spaceId: spaceId(space),
+    chunks: counts.reduce((sum, { chunks }) => sum + chunks, 0),
+    repos: counts.map(({ repo, chunks }) => {
+      const last = committed.find((run) => run.repo === repo);
+      return { name: repo, chunks, commit: last?.commit ?? null, lastRun: last?.id ?? null, lastRunAt: last?.finishedAt ?? null };
+    }),
+    sizeBytes,
+    createdAt,
+  };
+}

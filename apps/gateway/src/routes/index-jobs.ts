@@ -1,0 +1,53 @@
+import { isEnded, type IndexJob, type IndexJobRequest } from '@embergate/contracts/index-job.ts';
+import { z } from 'zod';
+import { invalidRequest, type Handler } from '../app.ts';
+import { sendEvents } from '../http/sse.ts';
+import { checkSource, repoNameOf } from '../source.ts';
+import type { IndexJobs } from '../ports.ts';
+
+const listQuerySchema = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(1_000).default(100),
+});
+const EVENT_INTERVAL_MS = 250;
+
+/** POST /v1/index-jobs */
+export const createIndexJobHandler =
+  (jobs: IndexJobs, indexRoots: readonly string[]): Handler =>
+  async (request, response) => {
+    const body = request.body as IndexJobRequest;
+    const source = await checkSource(body.source, indexRoots);
+    const job = await jobs.add({ ...body, source, repo: body.repo ?? repoNameOf(source) });
+    response.status(202).location(`/v1/index-jobs/${job.id}`).json(job);
+  };
+
+export const listIndexJobsHandler =
+  (jobs: IndexJobs): Handler =>
+  async (request, response) => {
+    const query = listQuerySchema.safeParse(request.query);
+    if (!query.success) throw invalidRequest(query.error);
+    response.json({ data: await jobs.list(query.data.limit), nextCursor: null });
+  };
+
+export const getIndexJobHandler =
+  (jobs: IndexJobs): Handler =>
+  async (request, response) => {
+    response.json(await jobs.get(String(request.params['id'])));
+  };
+
+/** GET /v1/index-jobs/{id}/events */
+export const watchIndexJobHandler =
+  (jobs: IndexJobs): Handler =>
+  async (request, response) => {
+    const id = String(request.params['id']);
+    const next = async (): Promise<{ data: IndexJob; last: boolean }> => {
+      const job = await jobs.get(id);
+      return { data: job, last: isEnded(job.state) };
+    };
+    await sendEvents(request, response, { event: 'job', everyMs: EVENT_INTERVAL_MS, next });
+  };
+
+export const cancelIndexJobHandler =
+  (jobs: IndexJobs): Handler =>
+  async (request, response) => {
+    response.status(202).json(await jobs.cancel(String(request.params['id'])));
+  };

@@ -1,0 +1,82 @@
+import type { StoreChoice } from '@embergate/contracts/settings.ts';
+import type { TierName } from '@embergate/contracts/tiers.ts';
+import { createChunker } from '@embergate/ingestion/chunk.ts';
+import { sweep } from '@embergate/ingestion/sweep.ts';
+import { findModel } from '@embergate/models/installed-model.ts';
+import { loadTokenizer } from '@embergate/models/tokenizer.ts';
+import type { Lifecycle } from '@embergate/platform/lifecycle.ts';
+import type { Logger } from '@embergate/platform/logs.ts';
+import { connectRedis } from '@embergate/queue/connection.ts';
+import { EmbedSender } from '@embergate/queue/embed-sender.ts';
+import { HeartbeatWatch } from '@embergate/queue/heartbeats.ts';
+import { IndexReceiver } from '@embergate/queue/index-receiver.ts';
+import { RedisClock } from '@embergate/queue/redis-clock.ts';
+import type { VectorStore } from '@embergate/vector-store/store.ts';
+import { BulkEmbedder } from './bulk-embedder.ts';
+import { indexJobHandler } from './index-job.ts';
+
+export interface IndexerParts {
+  log: Logger;
+  lifecycle: Lifecycle;
+  redisUrl: string;
+  store: StoreChoice;
+  model: string;
+  modelDir: string;
+  tiers: readonly TierName[];
+  /** Where git sources are cloned to, and removed from again. */
+  clonesDir: string;
+}
+
+/** Index jobs at a time. They share the bulk lane; more of them would only share it in smaller pieces. */
+const CONCURRENCY = 2;
+const SWEEP_INTERVAL_MS = 30_000;
+
+/** Starts an indexer: it takes jobs at once, and waits inside a job for a worker that embeds. */
+export async function composeIndexer(parts: IndexerParts): Promise<void> {
+  const { log, lifecycle, tiers, clonesDir } = parts;
+  const model = await findModel(parts.model, { modelDir: parts.modelDir });
+  const tokenizer = await loadTokenizer(model.tokenizerPath, { maxTokens: model.maxTokens });
+  const redis = await connectRedis({ url: parts.redisUrl, patience: 'patient', log });
+  lifecycle.onClose('redis', () => redis.disconnect());
+  const clock = new RedisClock(redis);
+  await clock.start();
+  lifecycle.onClose('clock', () => clock.stop());
+  const sender = new EmbedSender(redis, clock, log);
+  lifecycle.onClose('embed sender', () => sender.close());
+  const workers = new HeartbeatWatch(redis, clock, log);
+  await workers.start();
+  lifecycle.onClose('heartbeats', () => workers.stop());
+  const store = await openStore(parts.store);
+  lifecycle.onClose('store', () => store.close());
+  const chunker = await createChunker();
+  lifecycle.onClose('chunker', () => chunker.close());
+
+  const embedder = new BulkEmbedder({ transport: sender, workers, space: model.space, tiers, log });
+  const handler = indexJobHandler({
+    log,
+    clonesDir,
+    run: {
+      store,
+      chunker,
+      space: model.space,
+      tokenize: (text) => tokenizer.encode(model.space.prompts.document + text).ids,
+      embed: (inputs, signal) => embedder.embed(inputs, signal),
+    },
+  });
+  const receiver = new IndexReceiver({ redis, concurrency: CONCURRENCY, handler, log });
+  lifecycle.onClose('index queue', () => receiver.close());
+  const sweeper = setInterval(() => {
+    sweep(store, Date.now()).catch((error: unknown) => log.warn({ err: error }, 'sweep failed'));
+  }, SWEEP_INTERVAL_MS);
+  lifecycle.onClose('sweeper', () => clearInterval(sweeper));
+}
+
+/** Only the adapter in use is loaded: each brings a client or a native library of its own. */
+async function openStore(choice: StoreChoice): Promise<VectorStore> {
+  if (choice.kind === 'lancedb') {
+    const { createLanceDbStore } = await import('@embergate/vector-store-lancedb/lancedb-store.ts');
+    return createLanceDbStore({ path: choice.path });
+  }
+  const { createQdrantStore } = await import('@embergate/vector-store-qdrant/qdrant-store.ts');
+  return createQdrantStore({ url: choice.url, apiKey: choice.apiKey });
+}

@@ -1,0 +1,27 @@
+import { chooseStore, gatewaySettings, logSettings, modelSettings, redisSettings, storeSettings } from '@embergate/contracts/settings.ts';
+import { defaultModelDir } from '@embergate/models/installed-model.ts';
+import { loadConfig } from '@embergate/platform/config.ts';
+import { runProcess } from '@embergate/platform/process.ts';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { composeIndexer } from './compose.ts';
+
+const { EMBEDDING_TIERS } = gatewaySettings;
+const settings = z.object({ ...logSettings, ...redisSettings, ...storeSettings, ...modelSettings, EMBEDDING_TIERS });
+
+await runProcess({
+  name: 'indexer',
+  config: () => loadConfig(settings, process.env),
+  start: (config, { lifecycle, log }) =>
+    composeIndexer({
+      log,
+      lifecycle,
+      redisUrl: config.REDIS_URL,
+      store: chooseStore(config),
+      model: config.EMBEDDING_MODEL,
+      modelDir: config.MODEL_DIR ?? defaultModelDir({ home: homedir(), platform: process.platform }),
+      tiers: config.EMBEDDING_TIERS,
+      clonesDir: join(config.DATA_DIR, 'clones'),
+    }),
+});

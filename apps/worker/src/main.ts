@@ -1,0 +1,24 @@
+import { logSettings, modelSettings, redisSettings, workerSettings } from '@embergate/contracts/settings.ts';
+import { defaultModelDir } from '@embergate/models/installed-model.ts';
+import { loadConfig } from '@embergate/platform/config.ts';
+import { runProcess } from '@embergate/platform/process.ts';
+import { homedir } from 'node:os';
+import { z } from 'zod';
+import { composeWorker } from './compose.ts';
+
+const settings = z.object({ ...logSettings, ...redisSettings, ...modelSettings, ...workerSettings });
+
+await runProcess({
+  name: 'worker',
+  config: () => loadConfig(settings, process.env),
+  start: (config, { lifecycle, log }) =>
+    composeWorker({
+      log,
+      lifecycle,
+      redisUrl: config.REDIS_URL,
+      model: config.EMBEDDING_MODEL,
+      modelDir: config.MODEL_DIR ?? defaultModelDir({ home: homedir(), platform: process.platform }),
+      tier: config.WORKER_TIER,
+      device: config.EMBEDDING_DEVICE,
+    }),
+});

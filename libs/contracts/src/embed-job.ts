@@ -1,0 +1,77 @@
+import { z } from 'zod';
+
+/**
+ * A request for vectors, as it crosses the queue. Texts arrive as token ids, already prompted, truncated and
+ * closed with the model's special tokens: the token count drives admission and batching, so the sender has it.
+ */
+export const embedJobSchema = z.strictObject({
+  id: z.string().min(1),
+  /** The space the ids were made for; a worker of another space refuses the job. */
+  space: z.string().min(1),
+  /** One entry a text: little-endian uint32 token ids in base64. */
+  inputs: z.array(z.string()).min(1),
+  tokenCount: z.int().positive(),
+  /** Redis time in milliseconds after which nobody waits for the answer. */
+  deadline: z.number().positive(),
+  /** Redis time in milliseconds at which the job was enqueued. */
+  enqueuedAt: z.number().positive(),
+  /** The sender's inbox. */
+  replyTo: z.string().min(1),
+});
+export type EmbedJob = z.infer<typeof embedJobSchema>;
+
+export function encodeTokenIds(ids: Uint32Array): string {
+  return Buffer.from(ids.buffer, ids.byteOffset, ids.byteLength).toString('base64');
+}
+
+export function decodeTokenIds(encoded: string): Uint32Array {
+  const bytes = Buffer.from(encoded, 'base64');
+  // Buffers come out of a pool at any offset, a Uint32Array needs one divisible by four.
+  return new Uint32Array(new Uint8Array(bytes).buffer, 0, bytes.byteLength >> 2);
+}
+
+const replyOkSchema = z.strictObject({
+  status: z.literal('ok'),
+  id: z.string(),
+  count: z.int().positive(),
+  dimensions: z.int().positive(),
+  workerId: z.string(),
+  tier: z.string(),
+  variant: z.string(),
+  device: z.string(),
+  queueMs: z.number(),
+  inferenceMs: z.number(),
+});
+const replyErrorSchema = z.strictObject({
+  status: z.literal('error'),
+  id: z.string(),
+  code: z.string(),
+  message: z.string(),
+});
+export const embedReplyMetaSchema = z.discriminatedUnion('status', [replyOkSchema, replyErrorSchema]);
+export type EmbedReplyMeta = z.infer<typeof embedReplyMetaSchema>;
+
+/** The answer to an {@link EmbedJob}: `vectors` is count x dimensions float32, row by row; empty on error. */
+export interface EmbedReply {
+  meta: EmbedReplyMeta;
+  vectors: Float32Array;
+}
+
+/** Wire form: uint32 length of the JSON, the JSON padded with spaces to four bytes, then the floats. All little-endian. */
+export function encodeEmbedReply(reply: EmbedReply): Buffer {
+  const json = JSON.stringify(reply.meta);
+  const jsonBytes = Buffer.byteLength(json);
+  const padded = (jsonBytes + 3) & ~3;
+  const frame = Buffer.alloc(4 + padded + reply.vectors.byteLength, 0x20);
+  frame.writeUInt32LE(padded, 0);
+  frame.write(json, 4);
+  Buffer.from(reply.vectors.buffer, reply.vectors.byteOffset, reply.vectors.byteLength).copy(frame, 4 + padded);
+  return frame;
+}
+
+export function decodeEmbedReply(frame: Buffer): EmbedReply {
+  const padded = frame.readUInt32LE(0);
+  const meta = embedReplyMetaSchema.parse(JSON.parse(frame.toString('utf8', 4, 4 + padded)));
+  const floats = new Uint8Array(frame.subarray(4 + padded));
+  return { meta, vectors: new Float32Array(floats.buffer, 0, floats.byteLength >> 2) };
+}

@@ -1,0 +1,58 @@
+import { z } from 'zod';
+import { embeddingSpaceSchema } from './space.ts';
+import { tierNameSchema } from './tiers.ts';
+
+export const listOf = <T extends z.ZodType>(item: T) =>
+  z.strictObject({ data: z.array(item), nextCursor: z.string().nullable() });
+
+export const collectionSchema = z.strictObject({
+  name: z.string(),
+  space: embeddingSpaceSchema,
+  spaceId: z.string(),
+  /** Rows a search can see. */
+  chunks: z.int().nonnegative(),
+  repos: z.array(
+    z.strictObject({
+      name: z.string(),
+      chunks: z.int().nonnegative(),
+      commit: z.string().nullable(),
+      lastRun: z.string().nullable(),
+      lastRunAt: z.string().nullable(),
+    }),
+  ),
+  sizeBytes: z.int().nonnegative().nullable(),
+  createdAt: z.string(),
+});
+export type Collection = z.infer<typeof collectionSchema>;
+
+export const tierStatusSchema = z.strictObject({
+  name: tierNameSchema,
+  state: z.enum(['ready', 'saturated', 'starting', 'down', 'misaligned']),
+  breaker: z.enum(['closed', 'open', 'half_open']),
+  workers: z.int().nonnegative(),
+  backlogTokens: z.int().nonnegative(),
+  tokensPerSecond: z.number().nonnegative(),
+  predictedMs: z.number().nullable(),
+  alignment: z.number().nullable(),
+  devices: z.array(z.string()),
+});
+export const clusterSchema = z.strictObject({
+  tiers: z.array(tierStatusSchema),
+  lanes: z.array(
+    z.strictObject({ tier: tierNameSchema, lane: z.enum(['query', 'bulk']), waiting: z.int(), active: z.int() }),
+  ),
+  space: z.string(),
+  store: z.string(),
+});
+export type Cluster = z.infer<typeof clusterSchema>;
+
+export const problemSchema = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.int(),
+  code: z.string(),
+  detail: z.string(),
+  requestId: z.string(),
+  retryAfterMs: z.int().optional(),
+});
+export type Problem = z.infer<typeof problemSchema>;

@@ -1,0 +1,85 @@
+import { z } from 'zod';
+import { collectionNameSchema, DEFAULT_COLLECTION, repoNameSchema } from './http-search.ts';
+
+const directorySourceSchema = z.strictObject({ type: z.literal('directory'), path: z.string().min(1).max(4_096) });
+const gitSourceSchema = z.strictObject({
+  type: z.literal('git'),
+  url: z.string().min(1).max(4_096),
+  ref: z.string().min(1).max(255).optional(),
+});
+export const indexSourceSchema = z.discriminatedUnion('type', [directorySourceSchema, gitSourceSchema]);
+export type IndexSource = z.infer<typeof indexSourceSchema>;
+
+export const indexJobRequestSchema = z.strictObject({
+  source: indexSourceSchema,
+  collection: collectionNameSchema.default(DEFAULT_COLLECTION),
+  /** Default: the last part of the path or URL. */
+  repo: repoNameSchema.optional(),
+  mode: z.enum(['incremental', 'full']).default('incremental'),
+});
+export type IndexJobRequest = z.infer<typeof indexJobRequestSchema>;
+
+/** The same request as it lies in the queue: nothing left to default. */
+export const indexJobPayloadSchema = indexJobRequestSchema.required({ repo: true });
+export type IndexJobPayload = z.infer<typeof indexJobPayloadSchema>;
+
+export const INDEX_JOB_STATES = ['queued', 'running', 'publishing', 'completed', 'failed', 'cancelled'] as const;
+export const indexJobStateSchema = z.enum(INDEX_JOB_STATES);
+export type IndexJobState = z.infer<typeof indexJobStateSchema>;
+export const isEnded = (state: IndexJobState): boolean =>
+  state === 'completed' || state === 'failed' || state === 'cancelled';
+
+/** Something left out of an index, and why. Shown in the job so that nobody wonders where a file went. */
+export const skippedFileSchema = z.strictObject({ path: z.string(), reason: z.string() });
+export type SkippedFile = z.infer<typeof skippedFileSchema>;
+
+export const indexProgressSchema = z.strictObject({
+  /** Files read so far. */
+  files: z.int().nonnegative(),
+  /** Chunks found so far. */
+  chunks: z.int().nonnegative(),
+  /** Chunks that went through the model. */
+  embedded: z.int().nonnegative(),
+  /** Chunks that were there already or whose vector was known. */
+  reused: z.int().nonnegative(),
+  /** Chunks that are no longer in the source. */
+  removed: z.int().nonnegative(),
+  /** Chunks expected in all; null until the source has been walked. */
+  total: z.int().nonnegative().nullable(),
+  tokens: z.int().nonnegative(),
+  tokensPerSecond: z.number().nonnegative(),
+  etaSeconds: z.number().nonnegative().nullable(),
+  skipped: z.int().nonnegative(),
+});
+export type IndexProgress = z.infer<typeof indexProgressSchema>;
+
+export const emptyProgress = (): IndexProgress => ({
+  files: 0,
+  chunks: 0,
+  embedded: 0,
+  reused: 0,
+  removed: 0,
+  total: null,
+  tokens: 0,
+  tokensPerSecond: 0,
+  etaSeconds: null,
+  skipped: 0,
+});
+
+export const indexJobSchema = z.strictObject({
+  id: z.string(),
+  state: indexJobStateSchema,
+  collection: z.string(),
+  repo: z.string(),
+  source: indexSourceSchema,
+  mode: z.enum(['incremental', 'full']),
+  progress: indexProgressSchema,
+  /** The first hundred of what was left out; `progress.skipped` counts all. */
+  skippedFiles: z.array(skippedFileSchema),
+  commit: z.string().nullable(),
+  error: z.strictObject({ code: z.string(), message: z.string() }).nullable(),
+  createdAt: z.string(),
+  startedAt: z.string().nullable(),
+  finishedAt: z.string().nullable(),
+});
+export type IndexJob = z.infer<typeof indexJobSchema>;

@@ -1,0 +1,82 @@
+/**
+ * Names of the settings that several processes read, with one meaning each. `embergate up` passes them on to its children.
+ * Parsing is platform's loadConfig; this file only says what is allowed.
+ */
+import { z } from 'zod';
+import { AppError } from './errors.ts';
+import { DEGRADATIONS } from './http-search.ts';
+import { TIER_NAMES } from './tiers.ts';
+
+const LOG_LEVEL_NAMES = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+export const VECTOR_STORES = ['lancedb', 'qdrant'] as const;
+export const EMBEDDING_DEVICES = ['auto', 'cuda', 'webgpu', 'cpu'] as const;
+export const DEFAULT_MODEL = 'all-MiniLM-L6-v2';
+
+const choice = <const Names extends readonly [string, ...string[]]>(names: Names) =>
+  z.enum(names, { error: `must be one of: ${names.join(', ')}` });
+const integer = (min: number, max: number) =>
+  z
+    .string()
+    .refine((text) => /^\d+$/.test(text) && Number(text) >= min && Number(text) <= max, {
+      error: `must be a whole number from ${min} to ${max}`,
+    })
+    .transform(Number);
+const url = (...protocols: string[]) =>
+  z.string().refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), {
+    error: `must be a URL that starts with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
+  });
+
+export const logSettings = { LOG_LEVEL: choice(LOG_LEVEL_NAMES).default('info') };
+
+export const redisSettings = { REDIS_URL: url('redis:', 'rediss:') };
+
+export const storeSettings = {
+  VECTOR_STORE: choice(VECTOR_STORES).optional(),
+  QDRANT_URL: url('http:', 'https:').optional(),
+  QDRANT_API_KEY: z.string().optional(),
+  DATA_DIR: z.string().default('.embergate'),
+};
+
+export const modelSettings = {
+  MODEL_DIR: z.string().optional(),
+  EMBEDDING_MODEL: z.string().default(DEFAULT_MODEL),
+};
+
+export const tiersSetting = z
+  .string()
+  .default('cpu')
+  .transform((text) => text.split(',').map((part) => part.trim()))
+  .refine((parts) => parts.every((part) => (TIER_NAMES as readonly string[]).includes(part)), {
+    error: `must be a comma-separated list of: ${TIER_NAMES.join(', ')}`,
+  })
+  .refine((parts) => new Set(parts).size === parts.length, { error: 'must not name a tier twice' })
+  .transform((parts) => parts as (typeof TIER_NAMES)[number][]);
+
+export const gatewaySettings = {
+  GATEWAY_HOST: z.string().default('127.0.0.1'),
+  GATEWAY_PORT: integer(0, 65_535).default(8080),
+  QUERY_DEADLINE_MS: integer(1, 600_000).default(2_000),
+  DEGRADATION: choice(DEGRADATIONS).default('allow'),
+  EMBEDDING_TIERS: tiersSetting,
+  INDEX_ROOTS: z.string().optional(),
+  API_KEYS_FILE: z.string().optional(),
+};
+
+export const workerSettings = {
+  WORKER_TIER: choice(TIER_NAMES).default('cpu'),
+  EMBEDDING_DEVICE: choice(EMBEDDING_DEVICES).default('auto'),
+};
+
+export type StoreChoice =
+  | { kind: 'lancedb'; path: string }
+  | { kind: 'qdrant'; url: string; apiKey: string | undefined };
+
+/** Qdrant where QDRANT_URL is set and nothing else is said; LanceDB in DATA_DIR otherwise. */
+export function chooseStore(config: z.infer<z.ZodObject<typeof storeSettings>>): StoreChoice {
+  const kind = config.VECTOR_STORE ?? (config.QDRANT_URL === undefined ? 'lancedb' : 'qdrant');
+  if (kind === 'lancedb') return { kind, path: `${config.DATA_DIR}/lancedb` };
+  if (config.QDRANT_URL === undefined) {
+    throw new AppError('config_invalid', 'QDRANT_URL is not set: VECTOR_STORE=qdrant needs it.');
+  }
+  return { kind, url: config.QDRANT_URL, apiKey: config.QDRANT_API_KEY };
+}

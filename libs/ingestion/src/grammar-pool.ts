@@ -1,0 +1,86 @@
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { AppError } from '@embergate/contracts/errors.ts';
+import { Language, Parser } from 'web-tree-sitter';
+import type { Tree } from 'web-tree-sitter';
+
+/**
+ * Parsing is given up after this many progress reports of the parser, plus some a character. Counting work instead of
+ * time makes the outcome the same on every machine, so that a re-index finds the same chunks.
+ */
+const BASE_REPORTS = 2_000;
+/** Code takes 0.002 to 0.008, dense data 0.05, text made to confuse the parser up to 0.1 (0.1 ms a report). */
+const REPORTS_PER_CHARACTER = 0.06;
+/** The last resort, for work that is slow and reports seldom. */
+const MAX_PARSE_MS = 10_000;
+
+/** Grammars of tree-sitter, each loaded when its first file comes, and the one parser that uses them in turn. */
+export class GrammarPool {
+  readonly #languages = new Map<string, Promise<Language>>();
+  readonly #folder: string;
+  #parser: Parser | null = null;
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  static async open(): Promise<GrammarPool> {
+    await Parser.init();
+    const manifest = createRequire(import.meta.url).resolve('@vscode/tree-sitter-wasm/package.json');
+    return new GrammarPool(join(dirname(manifest), 'wasm'));
+  }
+
+  /**
+   * Parses `text` and hands the tree to `use`, which must not keep it: its memory is freed before this returns.
+   * Null when parsing took too much work or broke down; the caller does without syntax then.
+   */
+  async withTree<T>(wasm: string, text: string, use: (tree: Tree) => T): Promise<T | null> {
+    const language = await this.#load(wasm);
+    // Nothing below awaits, so that concurrent callers can share the parser.
+    const tree = this.#parse(language, text);
+    if (!tree) return null;
+    try {
+      return use(tree);
+    } finally {
+      tree.delete();
+    }
+  }
+
+  close(): void {
+    this.#parser?.delete();
+    this.#parser = null;
+  }
+
+  #load(wasm: string): Promise<Language> {
+    let language = this.#languages.get(wasm);
+    if (!language) {
+      const file = join(this.#folder, `tree-sitter-${wasm}.wasm`);
+      language = Language.load(file).catch((cause: unknown) => {
+        throw new AppError('internal', `The grammar ${file} cannot be loaded: run npm ci again`, { cause });
+      });
+      this.#languages.set(wasm, language);
+    }
+    return language;
+  }
+
+  #parse(language: Language, text: string): Tree | null {
+    this.#parser ??= new Parser();
+    let reports = 0;
+    const maxReports = BASE_REPORTS + text.length * REPORTS_PER_CHARACTER;
+    const giveUpAt = performance.now() + MAX_PARSE_MS;
+    const progressCallback = (): boolean => {
+      reports += 1;
+      return reports > maxReports || performance.now() > giveUpAt;
+    };
+    try {
+      this.#parser.setLanguage(language);
+      const tree = this.#parser.parse(text, null, { progressCallback });
+      if (!tree) this.#parser.reset();
+      return tree;
+    } catch {
+      // A trap inside the grammar: this parser's state is unknown, the next file gets a new one.
+      this.#parser = null;
+      return null;
+    }
+  }
+}

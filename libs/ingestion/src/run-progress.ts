@@ -1,0 +1,98 @@
+import { emptyProgress, type IndexProgress, type SkippedFile } from '@embergate/contracts/index-job.ts';
+
+export type ProgressListener = (
+  progress: IndexProgress,
+  skipped: readonly SkippedFile[],
+  state: 'running' | 'publishing',
+) => void;
+
+/** The first ones are named in the job, all are counted. */
+const NAMED_SKIPS = 100;
+const NOTIFY_INTERVAL_MS = 250;
+
+/** Counts what a run has done, and tells it at most four times a second. */
+export class RunProgress {
+  readonly #listener: ProgressListener;
+  readonly #progress = emptyProgress();
+  readonly #skipped: SkippedFile[] = [];
+  readonly #startedAt = performance.now();
+  #expectedBytes = 0;
+  #readBytes = 0;
+  #walked = false;
+  #state: 'running' | 'publishing' = 'running';
+  #notifiedAt = -Infinity;
+
+  constructor(listener: ProgressListener) {
+    this.#listener = listener;
+  }
+
+  /** Size of all files to come, so that a total can be estimated before the last one is read. */
+  expectBytes(bytes: number): void {
+    this.#expectedBytes = bytes;
+    this.#notify(true);
+  }
+
+  read(bytes: number, chunks: number): void {
+    this.#readBytes += bytes;
+    this.#progress.files += 1;
+    this.#progress.chunks += chunks;
+    this.#notify();
+  }
+
+  skip(file: SkippedFile): void {
+    this.#progress.skipped += 1;
+    if (this.#skipped.length < NAMED_SKIPS) this.#skipped.push({ path: file.path, reason: file.reason });
+    this.#notify();
+  }
+
+  reused(chunks: number): void {
+    this.#progress.reused += chunks;
+    this.#notify();
+  }
+
+  embedded(chunks: number, tokens: number): void {
+    this.#progress.embedded += chunks;
+    this.#progress.tokens += tokens;
+    this.#notify();
+  }
+
+  /** From here on the total is exact. */
+  walked(): void {
+    this.#walked = true;
+    this.#notify(true);
+  }
+
+  publishing(removed: number): void {
+    this.#progress.removed = removed;
+    this.#state = 'publishing';
+    this.#notify(true);
+  }
+
+  snapshot(): IndexProgress {
+    const { chunks, embedded, reused, tokens } = this.#progress;
+    const seconds = (performance.now() - this.#startedAt) / 1_000;
+    const done = embedded + reused;
+    const total = this.#walked ? chunks : this.#estimatedTotal();
+    return {
+      ...this.#progress,
+      total,
+      tokensPerSecond: seconds > 0 ? Math.round(tokens / seconds) : 0,
+      etaSeconds:
+        total === null || done === 0 ? null : Math.round((Math.max(0, total - done) * seconds) / done),
+    };
+  }
+
+  #estimatedTotal(): number | null {
+    if (this.#readBytes === 0 || this.#expectedBytes === 0) return null;
+    return Math.round(
+      (this.#progress.chunks * Math.max(this.#expectedBytes, this.#readBytes)) / this.#readBytes,
+    );
+  }
+
+  #notify(now = false): void {
+    const time = performance.now();
+    if (!now && time - this.#notifiedAt < NOTIFY_INTERVAL_MS) return;
+    this.#notifiedAt = time;
+    this.#listener(this.snapshot(), this.#skipped, this.#state);
+  }
+}

@@ -1,0 +1,57 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { bertGraph } from './bert-graph.ts';
+import type { CatalogModel } from './catalog.ts';
+import {
+  describe,
+  MANIFEST_FILE,
+  MANIFEST_VERSION,
+  type InstalledModel,
+  type ModelManifest,
+} from './installed-model.ts';
+import { encodeOnnxModel } from './onnx-writer.ts';
+import { refused } from './partial-file.ts';
+import { readSafetensors } from './safetensors.ts';
+
+const ONNX_FILE = 'model.onnx';
+
+/**
+ * Writes the ONNX graph beside the downloaded files, and then the manifest that makes the folder an installed model.
+ * The files must have been verified. Errors: `model_damaged`, `storage_full`.
+ */
+export async function buildModel(model: CatalogModel, folder: string): Promise<InstalledModel> {
+  const tensors = await readSafetensors(join(folder, model.weights));
+  const onnx = encodeOnnxModel(bertGraph(model.architecture, { file: model.weights, tensors }));
+  await writeWhole(folder, ONNX_FILE, onnx);
+  const built = {
+    path: ONNX_FILE,
+    bytes: onnx.length,
+    sha256: createHash('sha256').update(onnx).digest('hex'),
+  };
+  const manifest: ModelManifest = {
+    manifestVersion: MANIFEST_VERSION,
+    name: model.space.model,
+    space: model.space,
+    maxTokens: model.maxTokens,
+    padTokenId: model.padTokenId,
+    variant: 'fp32',
+    onnxFile: ONNX_FILE,
+    tokenizerFile: model.tokenizer,
+    files: [...model.files, built],
+  };
+  await writeWhole(folder, MANIFEST_FILE, `${JSON.stringify(manifest, null, 2)}\n`);
+  return describe(manifest, folder);
+}
+
+/** All or nothing, whoever else writes the same file at the same time. */
+async function writeWhole(folder: string, name: string, content: string | Buffer): Promise<void> {
+  const temporary = join(folder, `.${name}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`);
+  try {
+    await writeFile(temporary, content, { flush: true });
+    await rename(temporary, join(folder, name));
+  } catch (error) {
+    await rm(temporary, { force: true });
+    refused(folder)(error);
+  }
+}

@@ -1,0 +1,90 @@
+import { readFile } from 'node:fs/promises';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { InstalledModel } from '../src/installed-model.ts';
+import { loadTokenizer } from '../src/tokenizer.ts';
+import { realModel, referenceFile } from './real-model.ts';
+
+interface Golden {
+  text: string;
+  ids: number[];
+  vector: number[];
+}
+
+let model: InstalledModel;
+let session: InferenceSession;
+let goldens: Golden[];
+beforeAll(async () => {
+  model = await realModel();
+  goldens = JSON.parse(await readFile(referenceFile, 'utf8')) as Golden[];
+  session = await InferenceSession.create(model.onnxPath, {
+    intraOpNumThreads: 2,
+    extra: { session: { intra_op: { allow_spinning: '0' } } },
+  });
+});
+afterAll(() => session.release());
+
+/** One batch, padded on the right to its longest text or to `length`. */
+async function embed(texts: ArrayLike<number>[], length = Math.max(...texts.map((ids) => ids.length))) {
+  const ids = new BigInt64Array(texts.length * length).fill(BigInt(model.padTokenId));
+  const mask = new BigInt64Array(texts.length * length);
+  texts.forEach((text, row) => {
+    ids.set(Array.from(text, BigInt), row * length);
+    mask.fill(1n, row * length, row * length + text.length);
+  });
+  const dims = [texts.length, length];
+  const output = await session.run({
+    input_ids: new Tensor('int64', ids, dims),
+    attention_mask: new Tensor('int64', mask, dims),
+  });
+  const { data, dims: shape } = output['embedding']!;
+  expect(shape).toEqual([texts.length, model.space.dimensions]);
+  const vectors = data as Float32Array;
+  return texts.map((_, row) => vectors.subarray(row * 384, (row + 1) * 384));
+}
+
+const dot = (a: ArrayLike<number>, b: ArrayLike<number>) =>
+  Array.from(a).reduce((sum, x, i) => sum + x * b[i]!, 0);
+const largestDifference = (a: ArrayLike<number>, b: ArrayLike<number>) =>
+  Math.max(...Array.from(a, (x, i) => Math.abs(x - b[i]!)));
+
+test('texts of all kinds get the vectors of the published model', async () => {
+  const tokenizer = await loadTokenizer(model.tokenizerPath, { maxTokens: model.maxTokens });
+  for (const { text, vector } of goldens) {
+    const [found] = await embed([tokenizer.encode(text).ids]);
+    expect(largestDifference(found!, vector), text).toBeLessThan(2e-6);
+    expect(dot(found!, found!)).toBeCloseTo(1, 5);
+  }
+});
+
+test('neither padding nor the other texts of a batch change a vector', async () => {
+  const alone: Float32Array[] = [];
+  for (const { ids } of goldens) alone.push((await embed([ids]))[0]!);
+  const together = await embed(goldens.map(({ ids }) => ids));
+  const padded = await embed(
+    goldens.slice(0, 8).map(({ ids }) => ids),
+    500,
+  );
+  together.forEach((vector, row) => expect(dot(vector, alone[row]!)).toBeGreaterThan(0.999999));
+  padded.forEach((vector, row) => expect(dot(vector, alone[row]!)).toBeGreaterThan(0.999999));
+});
+
+test('a query finds the text that it is about', async () => {
+  const tokenizer = await loadTokenizer(model.tokenizerPath, { maxTokens: model.maxTokens });
+  const [query, ...texts] = await embed(
+    [
+      'how are failed requests tried again?',
+      'def retry(call, attempts): wait longer after each failure',
+      'class Matrix: rows and columns of floats',
+      'render the login page as HTML',
+    ].map((text) => tokenizer.encode(text).ids),
+  );
+  const scores = texts.map((text) => dot(query!, text));
+  expect(Math.max(...scores)).toBe(scores[0]);
+});
+
+test('an id outside the vocabulary is an error of that call and harms no later one', async () => {
+  await expect(embed([[101, 99_999, 102]])).rejects.toThrow(/indices/);
+  const [vector] = await embed([goldens[0]!.ids]);
+  expect(dot(vector!, goldens[0]!.vector)).toBeGreaterThan(0.999999);
+});

@@ -1,0 +1,88 @@
+import { embedJobSchema, encodeEmbedReply, type EmbedJob, type EmbedReply } from '@embergate/contracts/embed-job.ts';
+import { toAppError } from '@embergate/contracts/errors.ts';
+import type { Lane, TierName } from '@embergate/contracts/tiers.ts';
+import type { Logger } from '@embergate/platform/logs.ts';
+import { Worker, type Job } from 'bullmq';
+import type { Redis } from './connection.ts';
+import { INBOX_TTL_MS } from './inbox.ts';
+import { KEY_PREFIX, laneQueueName } from './names.ts';
+import type { RedisClock } from './redis-clock.ts';
+
+/** Computes the answer to a job. What it throws becomes an error reply. */
+export type EmbedHandler = (job: EmbedJob, lane: Lane) => Promise<EmbedReply>;
+
+export interface EmbedReceiverOptions {
+  redis: Redis;
+  clock: RedisClock;
+  tier: TierName;
+  lane: Lane;
+  /** Jobs taken at a time. More than what fits two batches would be hoarded from other workers. */
+  concurrency: number;
+  handler: EmbedHandler;
+  log: Logger;
+}
+
+/** A frozen worker may have swallowed the wake-up of a job; others look for themselves this often (seconds). */
+const DRAIN_DELAY_SECONDS = 0.1;
+const LOCK_MS = 10_000;
+/** Approximate: an answer of 64 x 3584 floats has 0.9 MB. */
+const INBOX_MAX_ENTRIES = 1_000;
+
+/**
+ * Takes the jobs of one lane and answers each on its sender's inbox, before BullMQ is told that the job is done.
+ * A query job is never tried twice by the queue: its sender decides. A bulk job of a killed worker goes to another one.
+ */
+export class EmbedReceiver {
+  readonly #worker: Worker;
+  readonly #options: EmbedReceiverOptions;
+
+  constructor(options: EmbedReceiverOptions) {
+    this.#options = options;
+    const { redis, tier, lane, concurrency, log } = options;
+    this.#worker = new Worker(laneQueueName(tier, lane), (job) => this.#process(job), {
+      connection: redis,
+      prefix: KEY_PREFIX,
+      concurrency,
+      autorun: true,
+      drainDelay: DRAIN_DELAY_SECONDS,
+      lockDuration: LOCK_MS,
+      stalledInterval: LOCK_MS / 2,
+      maxStalledCount: lane === 'bulk' ? Number.MAX_SAFE_INTEGER : 0,
+      runRetryDelay: 200,
+      removeOnComplete: { count: 0 },
+      removeOnFail: { count: 0 },
+    });
+    this.#worker.on('error', (error) => log.debug({ err: error, lane }, 'queue worker'));
+  }
+
+  /** Stops taking jobs and waits for those under way. */
+  async close(): Promise<void> {
+    await this.#worker.close();
+  }
+
+  async #process(bullJob: Job): Promise<void> {
+    const job = embedJobSchema.parse(bullJob.data);
+    // Past its deadline nobody waits for it: computing it would only delay others.
+    if (job.deadline <= this.#options.clock.now()) return;
+    const reply = await this.#answer(job);
+    const frame = encodeEmbedReply(reply);
+    await this.#options.redis
+      .pipeline()
+      .xadd(job.replyTo, 'MAXLEN', '~', INBOX_MAX_ENTRIES, '*', 'frame', frame)
+      .pexpire(job.replyTo, INBOX_TTL_MS)
+      .exec();
+  }
+
+  async #answer(job: EmbedJob): Promise<EmbedReply> {
+    try {
+      return await this.#options.handler(job, this.#options.lane);
+    } catch (thrown) {
+      const error = toAppError(thrown);
+      this.#options.log[error.kind.logLevel]({ err: error, jobId: job.id }, 'job failed');
+      return {
+        meta: { status: 'error', id: job.id, code: error.code, message: error.message },
+        vectors: new Float32Array(0),
+      };
+    }
+  }
+}

@@ -1,0 +1,149 @@
+import { AppError } from '@embergate/contracts/errors.ts';
+import {
+  emptyProgress,
+  indexJobPayloadSchema,
+  indexProgressSchema,
+  isEnded,
+  skippedFileSchema,
+  type IndexJob,
+  type IndexJobPayload,
+  type IndexJobState,
+} from '@embergate/contracts/index-job.ts';
+import { Queue, type Job } from 'bullmq';
+import { randomBytes } from 'node:crypto';
+import { z } from 'zod';
+import { queueDown, type Redis } from './connection.ts';
+import { cancelKey, INDEX_QUEUE_NAME, KEY_PREFIX } from './names.ts';
+
+const KEEP_ENDED_JOBS = 1_000;
+const CANCEL_TTL_SECONDS = 7 * 24 * 3_600;
+
+/** What the indexer says of a job while it works on it, kept as BullMQ's progress. */
+export const indexReportSchema = z.strictObject({
+  state: z.enum(['running', 'publishing', 'completed', 'cancelled']),
+  progress: indexProgressSchema,
+  skippedFiles: z.array(skippedFileSchema).max(100),
+  commit: z.string().nullable(),
+});
+export type IndexReport = z.infer<typeof indexReportSchema>;
+
+/** One job at a time a collection and repo. */
+export const deduplicationId = (payload: { collection: string; repo: string }): string =>
+  JSON.stringify([payload.collection, payload.repo]);
+
+/** The gateway's side of the `index` queue: add, look, cancel. */
+export class IndexQueue {
+  readonly #queue: Queue;
+  readonly #redis: Redis;
+
+  constructor(redis: Redis) {
+    this.#redis = redis;
+    this.#queue = new Queue(INDEX_QUEUE_NAME, {
+      connection: redis,
+      prefix: KEY_PREFIX,
+      skipWaitingForReady: true,
+      streams: { events: { maxLen: 100 } },
+    });
+    this.#queue.on('error', () => undefined); // createRedis logs outages, calls throw them
+  }
+
+  /** @throws AppError `job_running` with the other job's id when one for the same collection and repo has not ended. */
+  async add(payload: IndexJobPayload): Promise<IndexJob> {
+    return this.#reach(async () => {
+      const id = `job-${randomBytes(8).toString('hex')}`;
+      const job = await this.#queue.add('index', indexJobPayloadSchema.parse(payload), {
+        jobId: id,
+        deduplication: { id: deduplicationId(payload) },
+        attempts: 1,
+        removeOnComplete: { count: KEEP_ENDED_JOBS },
+        removeOnFail: { count: KEEP_ENDED_JOBS },
+      });
+      // BullMQ answers with the id of the job that is there already.
+      if (job.id !== id) {
+        throw new AppError('job_running', `Job ${job.id} for repo "${payload.repo}" has not ended.`, {
+          details: { jobId: job.id },
+        });
+      }
+      return this.get(id);
+    });
+  }
+
+  async get(id: string): Promise<IndexJob> {
+    return this.#reach(async () => {
+      const job = await this.#queue.getJob(id);
+      if (!job) throw new AppError('job_not_found', `There is no index job ${JSON.stringify(id)}.`);
+      return this.#describe(job);
+    });
+  }
+
+  /** Newest first. */
+  async list(limit: number): Promise<IndexJob[]> {
+    return this.#reach(async () => {
+      const jobs = await this.#queue.getJobs(['active', 'wait', 'delayed', 'completed', 'failed'], 0, limit - 1);
+      const described = await Promise.all(jobs.filter(Boolean).map((job) => this.#describe(job)));
+      return described.sort((a, b) => b.createdAt.localeCompare(a.createdAt)).slice(0, limit);
+    });
+  }
+
+  /** Asks for an end; a running job notices within a second. */
+  async cancel(id: string): Promise<IndexJob> {
+    return this.#reach(async () => {
+      const job = await this.get(id);
+      if (isEnded(job.state)) throw new AppError('job_finished', `Job ${id} has ended: ${job.state}.`);
+      await this.#redis.set(cancelKey(id), '1', 'EX', CANCEL_TTL_SECONDS);
+      if (job.state === 'queued') await this.#queue.removeDeduplicationKey(deduplicationId(job));
+      return this.get(id);
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#queue.close();
+  }
+
+  async #describe(job: Job): Promise<IndexJob> {
+    const [bullState, cancelled] = await Promise.all([job.getState(), this.#redis.exists(cancelKey(job.id ?? ''))]);
+    const report = indexReportSchema.safeParse(job.progress);
+    const payload = indexJobPayloadSchema.parse(job.data);
+    const time = (ms: number | undefined): string | null => (ms === undefined ? null : new Date(ms).toISOString());
+    return {
+      id: job.id ?? '',
+      state: jobState(bullState, report.data?.state, cancelled === 1),
+      collection: payload.collection,
+      repo: payload.repo,
+      source: payload.source,
+      mode: payload.mode,
+      progress: report.data?.progress ?? emptyProgress(),
+      skippedFiles: report.data?.skippedFiles ?? [],
+      commit: report.data?.commit ?? null,
+      error: bullState === 'failed' ? parseFailure(job.failedReason) : null,
+      createdAt: new Date(job.timestamp).toISOString(),
+      startedAt: time(job.processedOn),
+      finishedAt: time(job.finishedOn),
+    };
+  }
+
+  async #reach<T>(call: () => Promise<T>): Promise<T> {
+    try {
+      return await call();
+    } catch (error) {
+      throw queueDown(error);
+    }
+  }
+}
+
+function jobState(bull: string, reported: IndexReport['state'] | undefined, cancelAsked: boolean): IndexJobState {
+  if (bull === 'completed') return reported === 'cancelled' ? 'cancelled' : 'completed';
+  if (bull === 'failed') return 'failed';
+  if (bull === 'active') return reported === 'publishing' ? 'publishing' : 'running';
+  return cancelAsked ? 'cancelled' : 'queued';
+}
+
+/** BullMQ keeps a failure as one string; ours is `code: message`. */
+export const formatFailure = (code: string, message: string): string => `${code}: ${message}`;
+
+function parseFailure(reason: string | undefined): { code: string; message: string } {
+  const match = /^([a-z_]+): (.*)$/s.exec(reason ?? '');
+  return match
+    ? { code: match[1] ?? 'index_failed', message: match[2] ?? '' }
+    : { code: 'index_failed', message: reason ?? 'unknown' };
+}

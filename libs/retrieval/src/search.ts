@@ -1,0 +1,156 @@
+import { toAppError, type ErrorCode } from '@embergate/contracts/errors.ts';
+import type {
+  Degradation,
+  EmbeddingReport,
+  SearchRequest,
+  SearchResponse,
+  SearchTimings,
+  Warning,
+} from '@embergate/contracts/http-search.ts';
+import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
+import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
+import type { ScoredChunk, VectorStore } from '@embergate/vector-store/store.ts';
+import { fuse } from './fuse.ts';
+
+/** A query's vector, and what the response says of it. */
+export interface EmbeddedQuery {
+  vector: Float32Array;
+  report: EmbeddingReport;
+  timingsMs: Pick<SearchTimings, 'admission' | 'queue' | 'tokenize' | 'inference'>;
+  warnings: Warning[];
+}
+
+/** What retrieval needs of the tiers. */
+export interface QueryEmbedder {
+  /**
+   * @throws AppError `no_tier_available`, `queue_down`, `deadline_exceeded`, `embedding_failed`, with
+   * `details.reason` as the response names it (`cpu_absent`, `queue_down`, ...); `space_mismatch` where no tier serves the space.
+   */
+  embedQuery: (
+    text: string,
+    options: { space: EmbeddingSpace; deadlineMs: number; signal?: AbortSignal | undefined },
+  ) => Promise<EmbeddedQuery>;
+}
+
+export interface SearchParts {
+  store: VectorStore;
+  embedder: QueryEmbedder;
+  defaults: { deadlineMs: number; degradation: Degradation };
+  signal?: AbortSignal | undefined;
+}
+
+/** Failures after which a lexical answer is better than none. A wrong space is not one of them: that is a wrong deployment. */
+const DEGRADABLE: ReadonlySet<ErrorCode> = new Set(['no_tier_available', 'queue_down', 'deadline_exceeded', 'embedding_failed', 'internal']);
+
+/** Fusion looks this many times deeper than the answer is long: a result may be low in one list and high in the other. */
+const FUSION_DEPTH = 5;
+const MIN_CANDIDATES = 50;
+/** What is kept of the deadline for the search after the embedding. */
+const SEARCH_RESERVE = 0.1;
+
+/** One search: embed the query while full text is searched, then dense search, then fusion. */
+export async function search(parts: SearchParts, request: SearchRequest): Promise<SearchResponse> {
+  const startedAt = performance.now();
+  const { store, defaults } = parts;
+  const stamp = await store.getCollection(request.collection);
+  const deadlineMs = request.deadlineMs ?? defaults.deadlineMs;
+  const degradation = request.degradation ?? defaults.degradation;
+  const candidates = { limit: Math.max(MIN_CANDIDATES, request.limit * FUSION_DEPTH), filter: request.filter };
+  const warnings: Warning[] = [];
+
+  // Full text runs while the model does; the wait for it is hidden behind the inference.
+  const lexicalSearch =
+    request.mode === 'dense' ? null : store.searchLexical(request.collection, lexicalText(request.query), candidates);
+  lexicalSearch?.catch(() => undefined); // awaited below; a failure of the embedding may come first
+  const embedded = await embed(parts, request, { space: stamp.space, deadlineMs, degradation });
+  warnings.push(...embedded.warnings);
+
+  const searchStartedAt = performance.now();
+  const results = await retrieve(parts, request, { embedded, lexicalSearch, candidates });
+  if (request.rerank) {
+    warnings.push({ code: 'rerank_skipped', message: 'This deployment has no reranker; results are in fusion order.' });
+  }
+  const now = performance.now();
+  return {
+    results: results.slice(0, request.limit).map((chunk) => ({ ...chunk, score: round(chunk.score, 6) })),
+    embedding: embedded.report,
+    warnings,
+    timingsMs: {
+      ...embedded.timingsMs,
+      search: round(now - searchStartedAt, 3),
+      rerank: 0,
+      total: round(now - startedAt, 3),
+    },
+  };
+}
+
+interface Embedded {
+  vector: Float32Array | null;
+  report: EmbeddingReport;
+  timingsMs: EmbeddedQuery['timingsMs'];
+  warnings: Warning[];
+}
+
+async function embed(
+  { embedder, signal }: SearchParts,
+  request: SearchRequest,
+  { space, deadlineMs, degradation }: { space: EmbeddingSpace; deadlineMs: number; degradation: Degradation },
+): Promise<Embedded> {
+  if (request.mode === 'lexical') return withoutVector(null);
+  const startedAt = performance.now();
+  try {
+    return await embedder.embedQuery(request.query, { space, deadlineMs: deadlineMs * (1 - SEARCH_RESERVE), signal });
+  } catch (thrown) {
+    const error = toAppError(thrown);
+    if (signal?.aborted || degradation !== 'allow' || !DEGRADABLE.has(error.code)) throw error;
+    const reason = typeof error.details['reason'] === 'string' ? error.details['reason'] : error.code;
+    return withoutVector({ reason, message: error.message, tookMs: performance.now() - startedAt });
+  }
+}
+
+/** The answer of a search without a vector: asked for (`null`), or the last step of the ladder. */
+function withoutVector(degraded: { reason: string; message: string; tookMs: number } | null): Embedded {
+  return {
+    vector: null,
+    report: {
+      model: '',
+      space: '',
+      variant: '',
+      tier: 'none',
+      device: 'none',
+      degraded: degraded !== null,
+      reason: degraded?.reason ?? null,
+      cached: false,
+      predictedMs: null,
+      tookMs: round(degraded?.tookMs ?? 0, 3),
+    },
+    timingsMs: { admission: 0, queue: 0, tokenize: 0, inference: 0 },
+    warnings: degraded
+      ? [{ code: 'lexical_only', message: `Only full text was searched: ${degraded.message}` }]
+      : [],
+  };
+}
+
+interface RetrieveParts {
+  embedded: Embedded;
+  lexicalSearch: Promise<ScoredChunk[]> | null;
+  candidates: { limit: number; filter: SearchRequest['filter'] };
+}
+
+async function retrieve(
+  { store }: SearchParts,
+  request: SearchRequest,
+  { embedded, lexicalSearch, candidates }: RetrieveParts,
+): Promise<ScoredChunk[]> {
+  if (embedded.vector === null) {
+    // A dense search that had to do without a vector falls back to full text, which has not been started then.
+    const lexical = lexicalSearch ?? store.searchLexical(request.collection, lexicalText(request.query), candidates);
+    return lexical;
+  }
+  const denseSearch = store.searchDense(request.collection, embedded.vector, candidates);
+  if (!lexicalSearch) return denseSearch;
+  const [dense, lexical] = await Promise.all([denseSearch, lexicalSearch]);
+  return fuse(dense, lexical);
+}
+
+export const round = (value: number, digits: number): number => Math.round(value * 10 ** digits) / 10 ** digits;

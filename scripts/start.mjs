@@ -1,0 +1,17 @@
+// `npm start`: on a fresh clone with any Node >= 18.
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { install, PROJECT_NODE, ROOT } from './install.mjs';
+
+install({ development: false });
+
+const args = [join(ROOT, 'apps', 'cli', 'src', 'main.ts'), 'up', ...process.argv.slice(2)];
+const child = spawn(PROJECT_NODE, args, { stdio: 'inherit' });
+
+// Ctrl-C in a terminal reaches both processes: this one waits for the other to stop in order.
+process.on('SIGINT', () => undefined);
+process.on('SIGTERM', () => child.kill('SIGTERM'));
+// npm killed with -9 tells nobody; its child only sees that it has another parent.
+const parent = process.ppid;
+setInterval(() => process.ppid === parent || child.kill('SIGTERM'), 1_000).unref();
+child.on('exit', (code, signal) => process.exit(signal ? 1 : (code ?? 1)));
