@@ -5,7 +5,8 @@ export default defineConfig({
     include: ['libs/**/*.test.ts', 'apps/**/*.test.ts', 'test/**/*.test.ts'],
     // Two cores: files that start servers and models must not starve each other.
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 120_000,
+    // Generous: they end what hangs, and measure nothing.
+    testTimeout: 120_000,
+    hookTimeout: 300_000,
   },
 });

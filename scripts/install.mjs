@@ -19,14 +19,22 @@ export function install({ development }) {
   const [installed, scope] = existsSync(STAMP) ? readFileSync(STAMP, 'utf8').split(' ') : [];
   if (installed === wanted && (scope === 'all' || !development) && existsSync(PROJECT_NODE)) return;
   // A developer's own `npm install` leaves no stamp; npm's own record tells that everything is there.
-  if (installed === undefined && isNewer(join(ROOT, 'node_modules', '.package-lock.json'), join(ROOT, 'package-lock.json'))) return;
+  if (
+    installed === undefined &&
+    isNewer(join(ROOT, 'node_modules', '.package-lock.json'), join(ROOT, 'package-lock.json'))
+  )
+    return;
   const everything = development || scope === 'all';
   console.error(`Installing packages${everything ? '' : ' (without development tools)'} ...`);
   const args = ['ci', '--no-audit', '--no-fund', '--loglevel=error', ...(everything ? [] : ['--omit=dev'])];
   const npm = process.env['npm_execpath'];
   const result = npm
     ? spawnSync(process.execPath, [npm, ...args], { cwd: ROOT, stdio: ['ignore', 'ignore', 'inherit'] })
-    : spawnSync('npm', args, { cwd: ROOT, stdio: ['ignore', 'ignore', 'inherit'], shell: process.platform === 'win32' });
+    : spawnSync('npm', args, {
+        cwd: ROOT,
+        stdio: ['ignore', 'ignore', 'inherit'],
+        shell: process.platform === 'win32',
+      });
   if (result.status !== 0) {
     console.error('process_failed: npm ci failed; its message is above. Is the package registry reachable?');
     process.exit(1);
@@ -35,7 +43,9 @@ export function install({ development }) {
 }
 
 function lockHash() {
-  return createHash('sha256').update(readFileSync(join(ROOT, 'package-lock.json'))).digest('hex');
+  return createHash('sha256')
+    .update(readFileSync(join(ROOT, 'package-lock.json')))
+    .digest('hex');
 }
 
 function isNewer(file, other) {
@@ -46,5 +56,8 @@ function isNewer(file, other) {
   };
   const there = normalise(readFileSync(file, 'utf8'));
   const wanted = JSON.parse(readFileSync(other, 'utf8')).packages;
-  return Object.entries(wanted).every(([path, entry]) => path === '' || entry.optional || entry.link || path in there && there[path] === entry.version);
+  return Object.entries(wanted).every(
+    ([path, entry]) =>
+      path === '' || entry.optional || entry.link || (path in there && there[path] === entry.version),
+  );
 }

@@ -8,7 +8,12 @@ import { install, PROJECT_NODE, ROOT } from './install.mjs';
 install({ development: true });
 
 const bin = join(ROOT, 'node_modules', '.bin');
-const env = { ...process.env, PATH: `${bin}${delimiter}${process.env['PATH']}`, NX_DAEMON: 'false', NX_TUI: 'false' };
+const env = {
+  ...process.env,
+  PATH: `${bin}${delimiter}${process.env['PATH']}`,
+  NX_DAEMON: 'false',
+  NX_TUI: 'false',
+};
 const reports = mkdtempSync(join(tmpdir(), 'embergate-test-'));
 const report = join(reports, 'vitest.json');
 const totals = { passed: 0, failed: 0, skipped: 0 };
@@ -40,12 +45,17 @@ const ok = check('tests', PROJECT_NODE, [
   ...selected,
 ]);
 try {
-  const { numPassedTests, numFailedTests, numPendingTests, numTodoTests, testResults } = JSON.parse(readFileSync(report, 'utf8'));
+  const { numPassedTests, numFailedTests, numPendingTests, numTodoTests, testResults } = JSON.parse(
+    readFileSync(report, 'utf8'),
+  );
   totals.passed += numPassedTests;
   totals.failed += numFailedTests;
   totals.skipped += numPendingTests + numTodoTests;
   // A file that could not be loaded has no tests that could have failed.
-  const broken = testResults.filter(({ status, assertionResults }) => status === 'failed' && assertionResults.every((test) => test.status !== 'failed'));
+  const broken = testResults.filter(
+    ({ status, assertionResults }) =>
+      status === 'failed' && assertionResults.every((test) => test.status !== 'failed'),
+  );
   totals.failed += broken.length;
 } catch (error) {
   console.error(`The report of the tests cannot be read: ${error.message}`);

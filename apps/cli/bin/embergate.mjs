@@ -13,11 +13,14 @@ if (Number(process.versions.node.split('.')[0]) >= 24) {
 } else {
   const node = join(here, '..', '..', '..', 'node_modules', '.bin', 'node');
   if (!existsSync(node)) {
-    console.error('process_failed: Embergate is not installed here yet. Run `npm install` (or `npm start`) in its folder.');
+    console.error(
+      'process_failed: Embergate is not installed here yet. Run `npm install` (or `npm start`) in its folder.',
+    );
     process.exit(1);
   }
   const child = spawn(node, [main, ...process.argv.slice(2)], { stdio: 'inherit' });
   // Ctrl-C reaches the child by itself; this process only waits for it.
-  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => signal === 'SIGTERM' && child.kill(signal));
+  for (const signal of ['SIGINT', 'SIGTERM'])
+    process.on(signal, () => signal === 'SIGTERM' && child.kill(signal));
   child.on('exit', (code, signal) => process.exit(signal ? 1 : (code ?? 1)));
 }

@@ -1,5 +1,10 @@
 import { EmbergateClient } from '@embergate/client/client.ts';
-import { gatewaySettings, modelSettings, redisSettings, storeSettings } from '@embergate/contracts/settings.ts';
+import {
+  gatewaySettings,
+  modelSettings,
+  redisSettings,
+  storeSettings,
+} from '@embergate/contracts/settings.ts';
 import { defaultModelDir } from '@embergate/models/installed-model.ts';
 import { Option, type Command } from 'commander';
 import { z } from 'zod';

@@ -11,7 +11,10 @@ interface FetchOptions {
 }
 
 /** The model, fetched and built where it has to be, with a progress bar on a terminal. */
-export async function fetchModel(name: string, { modelDir, signal, repair = false }: FetchOptions): Promise<InstalledModel> {
+export async function fetchModel(
+  name: string,
+  { modelDir, signal, repair = false }: FetchOptions,
+): Promise<InstalledModel> {
   const stream = process.stderr;
   const bar = new cliProgress.SingleBar(
     { stream, format: '{file} [{bar}] {percentage}% of {megabytes} MB from {source}', hideCursor: true },
@@ -24,7 +27,8 @@ export async function fetchModel(name: string, { modelDir, signal, repair = fals
     onProgress: ({ file, source, bytes, totalBytes }) => {
       const payload = { file, source, megabytes: (totalBytes / 1e6).toFixed(1) };
       if (current !== file) {
-        if (!stream.isTTY) stream.write(`Fetching ${file} (${payload.megabytes} MB) of ${name} from ${source} ...\n`);
+        if (!stream.isTTY)
+          stream.write(`Fetching ${file} (${payload.megabytes} MB) of ${name} from ${source} ...\n`);
         else if (current === '') bar.start(totalBytes, bytes, payload);
         current = file;
       }

@@ -7,6 +7,13 @@ import { indexProgressView, jobSummary } from './progress.ts';
 
 const NAMED_SKIPS = 5;
 
+export interface FollowOptions {
+  context: CliContext;
+  json: boolean;
+  /** What Ctrl-C means for the job; by default it goes on. */
+  onInterrupt?: string;
+}
+
 /**
  * Shows a job's progress until it ends. Ctrl-C leaves the job running and says so.
  * @throws AppError with the job's own code when it failed.
@@ -14,7 +21,7 @@ const NAMED_SKIPS = 5;
 export async function followJob(
   client: EmbergateClient,
   id: string,
-  { context, json }: { context: CliContext; json: boolean },
+  { context, json, onInterrupt }: FollowOptions,
 ): Promise<IndexJob> {
   const view = indexProgressView();
   let job: IndexJob | undefined;
@@ -24,7 +31,10 @@ export async function followJob(
     }
   } catch (error) {
     view.end();
-    if (context.signal.aborted) process.stderr.write(`\nJob ${id} goes on; \`embergate jobs cancel ${id}\` ends it.\n`);
+    if (context.signal.aborted)
+      process.stderr.write(
+        `\n${onInterrupt ?? `Job ${id} goes on; \`embergate jobs cancel ${id}\` ends it.`}\n`,
+      );
     throw error;
   }
   view.end();
@@ -38,9 +48,10 @@ export async function followJob(
   return job;
 }
 
-export function showJob(job: IndexJob): void {
+function showJob(job: IndexJob): void {
   print(jobSummary(job));
-  for (const { path, reason } of job.skippedFiles.slice(0, NAMED_SKIPS)) print(`  skipped ${path} (${reason})`);
+  for (const { path, reason } of job.skippedFiles.slice(0, NAMED_SKIPS))
+    print(`  skipped ${path} (${reason})`);
   const more = job.progress.skipped - Math.min(NAMED_SKIPS, job.skippedFiles.length);
   if (more > 0) print(`  ... and ${more} more; \`embergate jobs list --json\` names the first hundred`);
 }

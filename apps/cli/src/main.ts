@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { homedir } from 'node:os';
 import packageJson from '../package.json' with { type: 'json' };
 import { doctorCommand } from './commands/doctor.ts';
+import { evalCommand } from './commands/eval.ts';
 import { indexCommand } from './commands/index-source.ts';
 import { jobsCommand } from './commands/jobs.ts';
 import { keysCommand } from './commands/keys.ts';
@@ -40,6 +41,7 @@ async function main(argv: string[], env: NodeJS.ProcessEnv): Promise<number> {
       jobsCommand,
       modelCommand,
       doctorCommand,
+      evalCommand,
       keysCommand,
     ]) {
       program.addCommand(make(context));

@@ -17,7 +17,8 @@ function barView(stream: NodeJS.WriteStream): ProgressView {
   const bar = new cliProgress.SingleBar(
     {
       stream,
-      format: '{repo} [{bar}] {percentage}% | {done}/{total} chunks, {files} files | {rate} tokens/s | {left}',
+      format:
+        '{repo} [{bar}] {percentage}% | {done}/{total} chunks, {files} files | {rate} tokens/s | {left}',
       barCompleteChar: '█',
       barIncompleteChar: '░',
       hideCursor: true,

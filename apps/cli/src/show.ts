@@ -16,7 +16,10 @@ export function showSearch(answer: SearchResponse): void {
     for (const line of lines.slice(0, SNIPPET_LINES)) print(pc.dim(`      ${printable(line).slice(0, 100)}`));
   });
   const { embedding, timingsMs } = answer;
-  const from = embedding.tier === 'none' ? 'full text only' : `${embedding.model} on ${embedding.tier} (${embedding.device})`;
+  const from =
+    embedding.tier === 'none'
+      ? 'full text only'
+      : `${embedding.model} on ${embedding.tier} (${embedding.device})`;
   print(pc.dim(`${answer.results.length} results in ${timingsMs.total.toFixed(0)} ms, ${from}`));
 }
 

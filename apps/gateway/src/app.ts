@@ -3,7 +3,7 @@ import { ROUTES, type Route, type RouteName } from '@embergate/contracts/routes.
 import type { Logger } from '@embergate/platform/logs.ts';
 import express, { type Express, type Request, type RequestHandler, type Response } from 'express';
 import { randomUUID } from 'node:crypto';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { requireScope, type ApiKeys } from './http/auth.ts';
 import { jsonBody } from './http/body.ts';
 import { browserGuard } from './http/guard.ts';

@@ -28,7 +28,11 @@ import {
   readyzHandler,
   type ClusterParts,
 } from './routes/cluster.ts';
-import { deleteCollectionHandler, getCollectionHandler, listCollectionsHandler } from './routes/collections.ts';
+import {
+  deleteCollectionHandler,
+  getCollectionHandler,
+  listCollectionsHandler,
+} from './routes/collections.ts';
 import { embeddingsHandler, modelsHandler } from './routes/embeddings.ts';
 import {
   cancelIndexJobHandler,
@@ -90,6 +94,7 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
   const cluster: ClusterParts = { tiers, space: embedder.space, workers, lanes: sender, store };
   const defaults = { deadlineMs: parts.queryDeadlineMs, degradation: parts.degradation };
   const openApi = openApiDocument(parts.version);
+  const closing = new AbortController();
   const app = createApp({
     keys,
     log,
@@ -100,13 +105,13 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
       createIndexJob: createIndexJobHandler(indexJobs, parts.indexRoots),
       listIndexJobs: listIndexJobsHandler(indexJobs),
       getIndexJob: getIndexJobHandler(indexJobs),
-      watchIndexJob: watchIndexJobHandler(indexJobs),
+      watchIndexJob: watchIndexJobHandler(indexJobs, closing.signal),
       cancelIndexJob: cancelIndexJobHandler(indexJobs),
       listCollections: listCollectionsHandler(store),
       getCollection: getCollectionHandler(store),
       deleteCollection: deleteCollectionHandler(store),
       cluster: clusterHandler(cluster),
-      clusterEvents: clusterEventsHandler(cluster),
+      clusterEvents: clusterEventsHandler(cluster, closing.signal),
       livez: livezHandler,
       readyz: readyzHandler(cluster, () => redis.ping()),
       metrics: metricsHandler(metrics, cluster),
@@ -116,6 +121,7 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
   const server = createServer(app);
   await listen(server, parts);
   lifecycle.onClose('http', () => closeServer(server));
+  lifecycle.onClose('event streams', () => closing.abort());
   const { port } = server.address() as AddressInfo;
   const url = `http://${parts.host.includes(':') ? `[${parts.host}]` : parts.host}:${port}`;
   log.info({ url, tiers, store: store.name, space: embedder.space }, 'gateway ready');
@@ -126,7 +132,11 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
 async function listen(server: Server, { host, port }: GatewayParts): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
-      const taken = new AppError('port_in_use', `Port ${port} on ${host} is in use. Set GATEWAY_PORT to another one.`, { cause: error });
+      const taken = new AppError(
+        'port_in_use',
+        `Port ${port} on ${host} is in use. Set GATEWAY_PORT to another one.`,
+        { cause: error },
+      );
       reject(error.code === 'EADDRINUSE' ? taken : error);
     });
     server.listen(port, host, resolve);

@@ -1,5 +1,5 @@
 import { AppError, toAppError } from '@embergate/contracts/errors.ts';
-import type { EmbeddingReport, SearchTimings, Warning } from '@embergate/contracts/http-search.ts';
+import type { EmbeddingReport, Warning } from '@embergate/contracts/http-search.ts';
 import { spaceId, type EmbeddingSpace, type InputType } from '@embergate/contracts/space.ts';
 import type { Heartbeat, TierName } from '@embergate/contracts/tiers.ts';
 import { embedMany } from '@embergate/embedding/bulk.ts';
@@ -41,7 +41,11 @@ export class Embedder implements QueryEmbedder {
 
   async embedQuery(
     text: string,
-    { space, deadlineMs, signal }: { space: EmbeddingSpace; deadlineMs: number; signal?: AbortSignal | undefined },
+    {
+      space,
+      deadlineMs,
+      signal,
+    }: { space: EmbeddingSpace; deadlineMs: number; signal?: AbortSignal | undefined },
   ): Promise<EmbeddedQuery> {
     if (spaceId(space) !== this.space) {
       throw new AppError(
@@ -74,7 +78,7 @@ export class Embedder implements QueryEmbedder {
         signal,
       });
       const tookMs = performance.now() - startedAt;
-      this.#count(tier, 'ok', tookMs, meta.inferenceMs);
+      this.#count({ tier, outcome: 'ok', tookMs, inferenceMs: meta.inferenceMs });
       const report = this.#report({ tier, variant: meta.variant, device: meta.device, predictedMs, tookMs });
       return {
         vector: vectors,
@@ -91,7 +95,8 @@ export class Embedder implements QueryEmbedder {
       };
     } catch (thrown) {
       const error = toAppError(thrown);
-      this.#count(tier, signal?.aborted ? 'abandoned' : error.code, performance.now() - startedAt);
+      const outcome = signal?.aborted ? 'abandoned' : error.code;
+      this.#count({ tier, outcome, tookMs: performance.now() - startedAt });
       throw signal?.aborted ? thrown : withReason(error, tier);
     } finally {
       this.#tokensInFlight -= tokenized.tokens;
@@ -108,7 +113,13 @@ export class Embedder implements QueryEmbedder {
     const { inputs, tokens } = this.#tokenize(texts, inputType);
     const { tier, worker } = this.#chooseTier();
     try {
-      const vectors = await embedMany(this.#parts.transport, { tier, space: this.space, inputs, deadlineMs, signal });
+      const vectors = await embedMany(this.#parts.transport, {
+        tier,
+        space: this.space,
+        inputs,
+        deadlineMs,
+        signal,
+      });
       const tookMs = performance.now() - startedAt;
       const { variant, device } = worker;
       return { vectors, tokens, report: this.#report({ tier, variant, device, predictedMs: null, tookMs }) };
@@ -125,10 +136,16 @@ export class Embedder implements QueryEmbedder {
       if (worker) return { tier, worker, fit: worker.fit };
     }
     const [first] = this.#parts.tiers;
-    const state = living.some((beat) => beat.tier === first && beat.state === 'starting') ? 'starting' : 'absent';
-    throw new AppError('no_tier_available', `No worker of the tiers ${this.#parts.tiers.join(', ')} is ready (${first}: ${state}).`, {
-      details: { reason: `${first}_${state}`, retryAfterMs: 2_000 },
-    });
+    const state = living.some((beat) => beat.tier === first && beat.state === 'starting')
+      ? 'starting'
+      : 'absent';
+    throw new AppError(
+      'no_tier_available',
+      `No worker of the tiers ${this.#parts.tiers.join(', ')} is ready (${first}: ${state}).`,
+      {
+        details: { reason: `${first}_${state}`, retryAfterMs: 2_000 },
+      },
+    );
   }
 
   #tokenize(texts: readonly string[], inputType: InputType): Tokenized {
@@ -145,7 +162,9 @@ export class Embedder implements QueryEmbedder {
     return { inputs, tokens, truncated, ms: performance.now() - startedAt };
   }
 
-  #report(made: Pick<EmbeddingReport, 'variant' | 'device' | 'predictedMs' | 'tookMs'> & { tier: TierName }): EmbeddingReport {
+  #report(
+    made: Pick<EmbeddingReport, 'variant' | 'device' | 'predictedMs' | 'tookMs'> & { tier: TierName },
+  ): EmbeddingReport {
     const [first = made.tier] = this.#parts.tiers;
     const degraded = made.tier !== first;
     return {
@@ -165,18 +184,33 @@ export class Embedder implements QueryEmbedder {
   #truncationWarning({ truncated }: Tokenized): Warning[] {
     if (truncated === 0) return [];
     const { name, maxTokens } = this.#parts.model;
-    return [{ code: 'query_truncated', message: `${name} reads ${maxTokens} tokens; the rest of the query was left out.` }];
+    return [
+      {
+        code: 'query_truncated',
+        message: `${name} reads ${maxTokens} tokens; the rest of the query was left out.`,
+      },
+    ];
   }
 
-  #count(tier: TierName, outcome: string, tookMs: number, inferenceMs?: number): void {
+  #count({ tier, outcome, tookMs, inferenceMs }: Counted): void {
     this.#parts.metrics.embedRequests.inc({ tier, outcome });
     this.#parts.metrics.embedSeconds.observe({ tier, stage: 'total' }, tookMs / 1_000);
-    if (inferenceMs !== undefined) this.#parts.metrics.embedSeconds.observe({ tier, stage: 'inference' }, inferenceMs / 1_000);
+    if (inferenceMs !== undefined)
+      this.#parts.metrics.embedSeconds.observe({ tier, stage: 'inference' }, inferenceMs / 1_000);
   }
 }
 
+interface Counted {
+  tier: TierName;
+  outcome: string;
+  tookMs: number;
+  inferenceMs?: number;
+}
+
 const degradedWarning = ({ degraded, tier, reason }: EmbeddingReport): Warning[] =>
-  degraded ? [{ code: 'latency_degraded', message: `The ${tier} tier answered (${reason}); answers take longer.` }] : [];
+  degraded
+    ? [{ code: 'latency_degraded', message: `The ${tier} tier answered (${reason}); answers take longer.` }]
+    : [];
 
 /** The same error with the reason that responses and headers name. */
 function withReason(error: AppError, tier: TierName): AppError {

@@ -1,4 +1,11 @@
-import { chooseStore, gatewaySettings, logSettings, modelSettings, redisSettings, storeSettings } from '@embergate/contracts/settings.ts';
+import {
+  chooseStore,
+  gatewaySettings,
+  logSettings,
+  modelSettings,
+  redisSettings,
+  storeSettings,
+} from '@embergate/contracts/settings.ts';
 import { defaultModelDir } from '@embergate/models/installed-model.ts';
 import { loadConfig } from '@embergate/platform/config.ts';
 import { runProcess } from '@embergate/platform/process.ts';
@@ -9,7 +16,13 @@ import { composeGateway } from './compose.ts';
 import { isLoopback } from './http/guard.ts';
 import packageJson from '../package.json' with { type: 'json' };
 
-const settings = z.object({ ...logSettings, ...redisSettings, ...storeSettings, ...modelSettings, ...gatewaySettings });
+const settings = z.object({
+  ...logSettings,
+  ...redisSettings,
+  ...storeSettings,
+  ...modelSettings,
+  ...gatewaySettings,
+});
 
 await runProcess({
   name: 'gateway',
@@ -28,13 +41,20 @@ await runProcess({
       tiers: config.EMBEDDING_TIERS,
       queryDeadlineMs: config.QUERY_DEADLINE_MS,
       degradation: config.DEGRADATION,
-      indexRoots: indexRoots(config.INDEX_ROOTS, isLoopback(config.GATEWAY_HOST) && config.API_KEYS_FILE === undefined),
+      indexRoots: indexRoots(
+        config.INDEX_ROOTS,
+        isLoopback(config.GATEWAY_HOST) && config.API_KEYS_FILE === undefined,
+      ),
       apiKeysFile: config.API_KEYS_FILE,
     }),
 });
 
 /** On loopback without keys the caller is the user of this machine; otherwise nothing may be read unless it is named. */
 function indexRoots(setting: string | undefined, trusted: boolean): string[] {
-  if (setting !== undefined) return setting.split(delimiter).filter(Boolean).map((root) => resolve(root));
+  if (setting !== undefined)
+    return setting
+      .split(delimiter)
+      .filter(Boolean)
+      .map((root) => resolve(root));
   return trusted ? [homedir(), process.cwd()] : [];
 }

@@ -11,5 +11,7 @@ export interface IndexJobs {
 
 /** How much waits in the lanes. */
 export interface LaneDepths {
-  depths: (tiers: readonly TierName[]) => Promise<{ tier: TierName; lane: Lane; waiting: number; active: number }[]>;
+  depths: (
+    tiers: readonly TierName[],
+  ) => Promise<{ tier: TierName; lane: Lane; waiting: number; active: number }[]>;
 }

@@ -14,14 +14,22 @@ import { fileURLToPath } from 'node:url';
  */
 export async function checkSource(source: IndexSource, roots: readonly string[]): Promise<IndexSource> {
   if (source.type === 'directory') return { ...source, path: await allowedFolder(source.path, roots) };
-  if (source.ref?.startsWith('-')) throw new AppError('invalid_request', 'source.ref must not start with "-".');
+  if (source.ref?.startsWith('-'))
+    throw new AppError('invalid_request', 'source.ref must not start with "-".');
   if (!URL.canParse(source.url)) {
-    throw new AppError('invalid_request', 'source.url must be a URL such as https://host/owner/repo.git; for a local folder use {"type": "directory"}.');
+    throw new AppError(
+      'invalid_request',
+      'source.url must be a URL such as https://host/owner/repo.git; for a local folder use {"type": "directory"}.',
+    );
   }
   const url = new URL(source.url);
   if (['https:', 'http:', 'ssh:'].includes(url.protocol)) return source;
-  if (url.protocol === 'file:') return { ...source, url: `file://${await allowedFolder(fileURLToPath(url), roots)}` };
-  throw new AppError('source_not_allowed', `git sources may use https, http, ssh or file URLs, not ${url.protocol}`);
+  if (url.protocol === 'file:')
+    return { ...source, url: `file://${await allowedFolder(fileURLToPath(url), roots)}` };
+  throw new AppError(
+    'source_not_allowed',
+    `git sources may use https, http, ssh or file URLs, not ${url.protocol}`,
+  );
 }
 
 async function allowedFolder(path: string, roots: readonly string[]): Promise<string> {
@@ -33,9 +41,13 @@ async function allowedFolder(path: string, roots: readonly string[]): Promise<st
   try {
     real = await realpath(path);
   } catch (error) {
-    throw new AppError('source_not_found', `This gateway sees no folder ${path}. If it lies on another machine, use a git source.`, {
-      cause: error,
-    });
+    throw new AppError(
+      'source_not_found',
+      `This gateway sees no folder ${path}. If it lies on another machine, use a git source.`,
+      {
+        cause: error,
+      },
+    );
   }
   const realRoots = await Promise.all(roots.map((root) => realpath(root).catch(() => root)));
   if (!isInside(real, realRoots)) throw notAllowed(path, roots);
@@ -45,7 +57,10 @@ async function allowedFolder(path: string, roots: readonly string[]): Promise<st
 
 function notAllowed(path: string, roots: readonly string[]): AppError {
   const allowed = roots.length > 0 ? `INDEX_ROOTS is ${roots.join(', ')}` : 'INDEX_ROOTS is empty';
-  return new AppError('source_not_allowed', `${path} is outside the folders that may be indexed (${allowed}).`);
+  return new AppError(
+    'source_not_allowed',
+    `${path} is outside the folders that may be indexed (${allowed}).`,
+  );
 }
 
 const isInside = (path: string, roots: readonly string[]): boolean =>
@@ -56,6 +71,7 @@ const isInside = (path: string, roots: readonly string[]): boolean =>
 
 /** The last part of a path or URL: what people call a repository. */
 export function repoNameOf(source: IndexSource): string {
-  const last = source.type === 'directory' ? basename(source.path) : basename(new URL(source.url).pathname, '.git');
+  const last =
+    source.type === 'directory' ? basename(source.path) : basename(new URL(source.url).pathname, '.git');
   return last === '' ? 'root' : last;
 }

@@ -1,8 +1,9 @@
 import { toAppError } from '@embergate/contracts/errors.ts';
 import { spaceId, type EmbeddingSpace } from '@embergate/contracts/space.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
-import { embedMany } from '@embergate/embedding/bulk.ts';
+import { createJobWindow, embedMany } from '@embergate/embedding/bulk.ts';
 import type { EmbedTransport, SendRequest, WorkerView } from '@embergate/embedding/transport.ts';
+import type { EmbedOptions } from '@embergate/ingestion/index-run.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 import { setTimeout as wait } from 'node:timers/promises';
 
@@ -26,6 +27,8 @@ export class BulkEmbedder {
   readonly #parts: BulkEmbedderParts;
   readonly #space: string;
   readonly #transport: EmbedTransport;
+  /** One for all runs and batches: a batch that was begun first is done first, and written. */
+  readonly #window = createJobWindow();
 
   constructor(parts: BulkEmbedderParts) {
     this.#parts = parts;
@@ -37,21 +40,31 @@ export class BulkEmbedder {
    * @returns one vector a text, in order.
    * @throws AppError `embedding_failed` when the model failed again and again; the signal's reason.
    */
-  async embed(inputs: readonly Uint32Array[], signal: AbortSignal): Promise<Float32Array[]> {
+  async embed(inputs: readonly Uint32Array[], options: EmbedOptions): Promise<Float32Array[]> {
+    const { signal, onEmbedded } = options;
     const tier = await this.#readyTier(signal);
-    return embedMany(this.#transport, { tier, space: this.#space, inputs, deadlineMs: JOB_DEADLINE_MS, signal });
+    return embedMany(this.#transport, {
+      tier,
+      space: this.#space,
+      inputs,
+      deadlineMs: JOB_DEADLINE_MS,
+      signal,
+      window: this.#window,
+      onEmbedded,
+    });
   }
 
   async #sendUntilAnswered(request: SendRequest): ReturnType<EmbedTransport['send']> {
     const { signal } = request;
-    for (let failures = 0; ; ) {
+    for (let failures = 0; ;) {
       try {
         return await this.#parts.transport.send(request);
       } catch (thrown) {
         signal?.throwIfAborted();
         const error = toAppError(thrown);
         if (error.code === 'embedding_failed') failures += 1;
-        if (!(error.kind.retryable || error.code === 'embedding_failed') || failures >= MAX_MODEL_FAILURES) throw error;
+        if (!(error.kind.retryable || error.code === 'embedding_failed') || failures >= MAX_MODEL_FAILURES)
+          throw error;
         this.#parts.log.warn({ code: error.code, failures }, 'a bulk job is sent again');
         await wait(RETRY_DELAY_MS, undefined, signal ? { signal } : {});
       }
@@ -62,10 +75,13 @@ export class BulkEmbedder {
   async #readyTier(signal: AbortSignal): Promise<TierName> {
     for (let told = false; ; told = true) {
       signal.throwIfAborted();
-      const living = this.#parts.workers.living().filter((beat) => beat.space === this.#space && beat.state === 'ready');
+      const living = this.#parts.workers
+        .living()
+        .filter((beat) => beat.space === this.#space && beat.state === 'ready');
       const tier = this.#parts.tiers.find((name) => living.some((beat) => beat.tier === name));
       if (tier !== undefined) return tier;
-      if (!told) this.#parts.log.info({ tiers: this.#parts.tiers, space: this.#space }, 'waiting for a worker');
+      if (!told)
+        this.#parts.log.info({ tiers: this.#parts.tiers, space: this.#space }, 'waiting for a worker');
       await wait(WORKER_POLL_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
     }
   }

@@ -27,6 +27,10 @@ export interface IndexerParts {
   clonesDir: string;
 }
 
+/** Code has 3 to 4 characters a token: few chunks are longer than the model reads, and few are needlessly short. */
+const CHARS_PER_TOKEN = 4;
+/** Beyond this a chunk is no longer about one thing, however much the model reads. */
+const MAX_CHUNK_CHARS = 1_500;
 /** Index jobs at a time. They share the bulk lane; more of them would only share it in smaller pieces. */
 const CONCURRENCY = 2;
 const SWEEP_INTERVAL_MS = 30_000;
@@ -48,7 +52,9 @@ export async function composeIndexer(parts: IndexerParts): Promise<void> {
   lifecycle.onClose('heartbeats', () => workers.stop());
   const store = await openStore(parts.store);
   lifecycle.onClose('store', () => store.close());
-  const chunker = await createChunker();
+  const chunker = await createChunker({
+    maxChars: Math.min(MAX_CHUNK_CHARS, model.maxTokens * CHARS_PER_TOKEN),
+  });
   lifecycle.onClose('chunker', () => chunker.close());
 
   const embedder = new BulkEmbedder({ transport: sender, workers, space: model.space, tiers, log });
@@ -60,7 +66,7 @@ export async function composeIndexer(parts: IndexerParts): Promise<void> {
       chunker,
       space: model.space,
       tokenize: (text) => tokenizer.encode(model.space.prompts.document + text).ids,
-      embed: (inputs, signal) => embedder.embed(inputs, signal),
+      embed: (inputs, options) => embedder.embed(inputs, options),
     },
   });
   const receiver = new IndexReceiver({ redis, concurrency: CONCURRENCY, handler, log });

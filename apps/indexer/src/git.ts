@@ -9,7 +9,6 @@ const run = promisify(execFile);
 
 const CLONE_TIMEOUT_MS = 600_000;
 
-
 export interface Checkout {
   folder: string;
   remove: () => Promise<void>;
@@ -31,7 +30,14 @@ export async function checkOut(
   const args = [
     ...['-c', 'core.hooksPath=/dev/null', '-c', 'core.symlinks=false', '-c', 'protocol.ext.allow=never'],
     // Nobody is there to answer a question.
-    ...['-c', 'core.askPass=true', '-c', 'core.sshCommand=ssh -oBatchMode=yes', '-c', 'credential.interactive=never'],
+    ...[
+      '-c',
+      'core.askPass=true',
+      '-c',
+      'core.sshCommand=ssh -oBatchMode=yes',
+      '-c',
+      'credential.interactive=never',
+    ],
     ...['clone', '--quiet', '--depth', '1', '--single-branch', '--no-tags'],
     ...(source.ref === undefined ? [] : ['--branch', source.ref]),
     ...['--', source.url, folder],
@@ -41,8 +47,13 @@ export async function checkOut(
   } catch (error) {
     await remove();
     signal.throwIfAborted();
-    const words = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : (error as Error).message;
-    throw new AppError('git_failed', `git clone of ${withoutPassword(source.url)} failed: ${withoutPassword(words)}`, { cause: error });
+    const words =
+      error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : (error as Error).message;
+    throw new AppError(
+      'git_failed',
+      `git clone of ${withoutPassword(source.url)} failed: ${withoutPassword(words)}`,
+      { cause: error },
+    );
   }
   return { folder, remove };
 }

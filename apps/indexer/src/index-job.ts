@@ -22,7 +22,11 @@ export const indexJobHandler =
       last = { ...last, ...change };
       await report(last);
     };
-    const onProgress = (progress: IndexProgress, skipped: readonly SkippedFile[], state: 'running' | 'publishing'): void => {
+    const onProgress = (
+      progress: IndexProgress,
+      skipped: readonly SkippedFile[],
+      state: 'running' | 'publishing',
+    ): void => {
       tell({ progress, skippedFiles: [...skipped], state }).catch((error: unknown) => {
         log.warn({ err: error, jobId }, 'progress could not be told');
       });

@@ -1,4 +1,11 @@
-import { chooseStore, gatewaySettings, logSettings, modelSettings, redisSettings, storeSettings } from '@embergate/contracts/settings.ts';
+import {
+  chooseStore,
+  gatewaySettings,
+  logSettings,
+  modelSettings,
+  redisSettings,
+  storeSettings,
+} from '@embergate/contracts/settings.ts';
 import { defaultModelDir } from '@embergate/models/installed-model.ts';
 import { loadConfig } from '@embergate/platform/config.ts';
 import { runProcess } from '@embergate/platform/process.ts';
@@ -8,7 +15,13 @@ import { z } from 'zod';
 import { composeIndexer } from './compose.ts';
 
 const { EMBEDDING_TIERS } = gatewaySettings;
-const settings = z.object({ ...logSettings, ...redisSettings, ...storeSettings, ...modelSettings, EMBEDDING_TIERS });
+const settings = z.object({
+  ...logSettings,
+  ...redisSettings,
+  ...storeSettings,
+  ...modelSettings,
+  EMBEDDING_TIERS,
+});
 
 await runProcess({
   name: 'indexer',

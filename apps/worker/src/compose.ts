@@ -29,7 +29,9 @@ export interface WorkerParts {
 const JOBS_AT_A_TIME = { query: 64, bulk: 3 } as const;
 
 /** Starts a worker: says "starting" first, takes jobs once the model has run. */
-export async function composeWorker(parts: WorkerParts): Promise<{ workerId: string; childPid: number | undefined }> {
+export async function composeWorker(
+  parts: WorkerParts,
+): Promise<{ workerId: string; childPid: number | undefined }> {
   const { log, lifecycle, tier } = parts;
   const device = chooseDevice(tier, parts.device, log);
   const model = await findModel(parts.model, { modelDir: parts.modelDir });
@@ -68,12 +70,16 @@ export async function composeWorker(parts: WorkerParts): Promise<{ workerId: str
     fit,
     onBatch: ({ paddedTokens, ms }) => (beat.tokensPerSecond = (paddedTokens / ms) * 1_000),
   });
-  lifecycle.onClose('batcher', () => batcher.close());
   const handler = embedHandler({ batcher, model, beat });
-  for (const lane of LANES) {
-    const receiver = new EmbedReceiver({ redis, clock, tier, lane, concurrency: JOBS_AT_A_TIME[lane], handler, log });
+  const receivers = LANES.map((lane) => {
+    const concurrency = JOBS_AT_A_TIME[lane];
+    const receiver = new EmbedReceiver({ redis, clock, tier, lane, concurrency, handler, log });
     lifecycle.onClose(`${lane} lane`, () => receiver.close());
-  }
+    return receiver;
+  });
+  // The lanes, released last, wait for the answers to what they have taken.
+  lifecycle.onClose('batcher', () => batcher.close());
+  lifecycle.onClose('intake', () => Promise.all(receivers.map((receiver) => receiver.pause())));
   beat.state = 'ready';
   beat.fit = fit;
   beat.device = backend.device;
@@ -95,7 +101,10 @@ const embedHandler =
   ({ batcher, model, beat }: HandlerParts) =>
   async (job: EmbedJob, lane: (typeof LANES)[number]): Promise<EmbedReply> => {
     if (job.space !== beat.space) {
-      throw new AppError('space_mismatch', `This worker embeds in ${beat.space}, the job wants ${job.space}.`);
+      throw new AppError(
+        'space_mismatch',
+        `This worker embeds in ${beat.space}, the job wants ${job.space}.`,
+      );
     }
     const inputs = job.inputs.map(decodeTokenIds);
     if (inputs.some((ids) => ids.length === 0 || ids.length > model.maxTokens)) {

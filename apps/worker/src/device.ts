@@ -10,7 +10,10 @@ import type { Logger } from '@embergate/platform/logs.ts';
  */
 export function chooseDevice(tier: TierName, asked: 'auto' | 'cuda' | 'webgpu' | 'cpu', log: Logger): 'cpu' {
   if (asked === 'cuda' || asked === 'webgpu') {
-    throw new AppError('device_unavailable', `EMBEDDING_DEVICE=${asked} is not supported by this version; use cpu.`);
+    throw new AppError(
+      'device_unavailable',
+      `EMBEDDING_DEVICE=${asked} is not supported by this version; use cpu.`,
+    );
   }
   if (tier === 'remote') {
     throw new AppError('device_unavailable', 'WORKER_TIER=remote is not supported by this version.');

@@ -1,7 +1,11 @@
 import { AppError, ERROR_KINDS, type ErrorCode } from '@embergate/contracts/errors.ts';
 import type { Cluster, Collection } from '@embergate/contracts/http-cluster.ts';
 import { problemSchema } from '@embergate/contracts/http-cluster.ts';
-import type { EmbeddingsRequest, EmbeddingsResponse, ModelsResponse } from '@embergate/contracts/http-embeddings.ts';
+import type {
+  EmbeddingsRequest,
+  EmbeddingsResponse,
+  ModelsResponse,
+} from '@embergate/contracts/http-embeddings.ts';
 import type { SearchRequest, SearchResponse } from '@embergate/contracts/http-search.ts';
 import type { IndexJob, IndexJobRequest } from '@embergate/contracts/index-job.ts';
 import { isEnded } from '@embergate/contracts/index-job.ts';
@@ -14,7 +18,8 @@ export interface ClientOptions {
 }
 
 /** What a request needs: everything with a default may be left out. */
-type Ask<Request, Required extends keyof Request> = Pick<Request, Required> & Partial<Omit<Request, Required>>;
+type Ask<Request, Required extends keyof Request> = Pick<Request, Required> &
+  Partial<Omit<Request, Required>>;
 
 export interface Readiness {
   status: string;
@@ -35,7 +40,10 @@ export class EmbergateClient {
     return this.#json('POST', '/v1/search', { body: request, signal });
   }
 
-  embeddings(request: Ask<EmbeddingsRequest, 'input' | 'model'>, signal?: AbortSignal): Promise<EmbeddingsResponse> {
+  embeddings(
+    request: Ask<EmbeddingsRequest, 'input' | 'model'>,
+    signal?: AbortSignal,
+  ): Promise<EmbeddingsResponse> {
     return this.#json('POST', '/v1/embeddings', { body: request, signal });
   }
 
@@ -63,14 +71,20 @@ export class EmbergateClient {
   /** The job's states as they change; the last one has ended. */
   async *watchIndexJob(id: string, signal?: AbortSignal): AsyncGenerator<IndexJob> {
     const response = await this.#fetch('GET', `/v1/index-jobs/${encodeURIComponent(id)}/events`, { signal });
-    const events = response.body?.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream());
+    const events = response.body
+      ?.pipeThrough(new TextDecoderStream())
+      .pipeThrough(new EventSourceParserStream());
     for await (const { event, data } of events ?? []) {
-      if (event !== 'job') throw new AppError('gateway_unreachable', `The gateway stopped telling about job ${id}: ${data}`);
+      if (event !== 'job')
+        throw new AppError('gateway_unreachable', `The gateway stopped telling about job ${id}: ${data}`);
       const job = JSON.parse(data) as IndexJob;
       yield job;
       if (isEnded(job.state)) return;
     }
-    throw new AppError('gateway_unreachable', `The gateway closed the connection while job ${id} was running.`);
+    throw new AppError(
+      'gateway_unreachable',
+      `The gateway closed the connection while job ${id} was running.`,
+    );
   }
 
   async collections(): Promise<Collection[]> {
@@ -101,7 +115,11 @@ export class EmbergateClient {
     return (await response.json()) as T;
   }
 
-  async #fetch(method: string, path: string, { body, signal, expect = [] }: FetchOptions = {}): Promise<Response> {
+  async #fetch(
+    method: string,
+    path: string,
+    { body, signal, expect = [] }: FetchOptions = {},
+  ): Promise<Response> {
     let response: Response;
     try {
       response = await fetch(this.url + path, {
@@ -112,9 +130,13 @@ export class EmbergateClient {
       });
     } catch (error) {
       signal?.throwIfAborted();
-      throw new AppError('gateway_unreachable', `No gateway answers at ${this.url}. Start one with \`npx embergate up\`, or set EMBERGATE_URL.`, {
-        cause: error,
-      });
+      throw new AppError(
+        'gateway_unreachable',
+        `No gateway answers at ${this.url}. Start one with \`npx embergate up\`, or set EMBERGATE_URL.`,
+        {
+          cause: error,
+        },
+      );
     }
     if (response.ok || expect.includes(response.status)) return response;
     throw await failureOf(response);
@@ -132,7 +154,10 @@ async function failureOf(response: Response): Promise<AppError> {
   const text = await response.text();
   const problem = problemSchema.loose().safeParse(parseJson(text));
   if (!problem.success || !(problem.data.code in ERROR_KINDS)) {
-    return new AppError('gateway_unreachable', `${response.url} answered ${response.status}, not as an Embergate gateway does: ${text.slice(0, 200)}`);
+    return new AppError(
+      'gateway_unreachable',
+      `${response.url} answered ${response.status}, not as an Embergate gateway does: ${text.slice(0, 200)}`,
+    );
   }
   const { code, detail, retryAfterMs, jobId } = problem.data;
   return new AppError(code as ErrorCode, detail, {

@@ -65,7 +65,10 @@ export function encodeEmbedReply(reply: EmbedReply): Buffer {
   const frame = Buffer.alloc(4 + padded + reply.vectors.byteLength, 0x20);
   frame.writeUInt32LE(padded, 0);
   frame.write(json, 4);
-  Buffer.from(reply.vectors.buffer, reply.vectors.byteOffset, reply.vectors.byteLength).copy(frame, 4 + padded);
+  Buffer.from(reply.vectors.buffer, reply.vectors.byteOffset, reply.vectors.byteLength).copy(
+    frame,
+    4 + padded,
+  );
   return frame;
 }
 

@@ -93,7 +93,12 @@ export class AppError extends Error {
 /** Any thrown value as an AppError: what has no code of ours is `internal`. */
 export function toAppError(error: unknown): AppError {
   if (error instanceof AppError) return error;
-  if (error instanceof Error && 'code' in error && typeof error.code === 'string' && error.code in ERROR_KINDS) {
+  if (
+    error instanceof Error &&
+    'code' in error &&
+    typeof error.code === 'string' &&
+    error.code in ERROR_KINDS
+  ) {
     return new AppError(error.code as ErrorCode, error.message, { cause: error });
   }
   return new AppError('internal', error instanceof Error ? error.message : String(error), { cause: error });

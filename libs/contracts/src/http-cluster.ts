@@ -25,7 +25,7 @@ export const collectionSchema = z.strictObject({
 });
 export type Collection = z.infer<typeof collectionSchema>;
 
-export const tierStatusSchema = z.strictObject({
+const tierStatusSchema = z.strictObject({
   name: tierNameSchema,
   state: z.enum(['ready', 'saturated', 'starting', 'down', 'misaligned']),
   breaker: z.enum(['closed', 'open', 'half_open']),
@@ -39,7 +39,12 @@ export const tierStatusSchema = z.strictObject({
 export const clusterSchema = z.strictObject({
   tiers: z.array(tierStatusSchema),
   lanes: z.array(
-    z.strictObject({ tier: tierNameSchema, lane: z.enum(['query', 'bulk']), waiting: z.int(), active: z.int() }),
+    z.strictObject({
+      tier: tierNameSchema,
+      lane: z.enum(['query', 'bulk']),
+      waiting: z.int(),
+      active: z.int(),
+    }),
   ),
   space: z.string(),
   store: z.string(),
@@ -55,4 +60,3 @@ export const problemSchema = z.object({
   requestId: z.string(),
   retryAfterMs: z.int().optional(),
 });
-export type Problem = z.infer<typeof problemSchema>;

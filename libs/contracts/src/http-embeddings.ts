@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { MAX_DEADLINE_MS } from './http-search.ts';
 
 /** OpenAI's own limit for one request. */
-export const MAX_EMBEDDING_INPUTS = 2_048;
-export const MAX_INPUT_CHARACTERS = 1_000_000;
+const MAX_EMBEDDING_INPUTS = 2_048;
+const MAX_INPUT_CHARACTERS = 1_000_000;
 
 const inputTextSchema = z.string().min(1).max(MAX_INPUT_CHARACTERS);
 

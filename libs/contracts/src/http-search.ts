@@ -9,14 +9,17 @@ export const DEFAULT_COLLECTION = 'default';
 /** Collection names become folder, table and key names on every store. */
 export const collectionNameSchema = z
   .string()
-  .regex(/^[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}$/, 'use 1 to 64 letters, digits, "_" or "-", starting with a letter or digit');
+  .regex(
+    /^[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}$/,
+    'use 1 to 64 letters, digits, "_" or "-", starting with a letter or digit',
+  );
 export const repoNameSchema = z
   .string()
   .min(1)
   .max(200)
   .regex(/^[^\p{Cc}]+$/u, 'control characters are not allowed');
 
-export const MAX_QUERY_CHARACTERS = 16_384;
+const MAX_QUERY_CHARACTERS = 16_384;
 export const MAX_DEADLINE_MS = 600_000;
 
 export const searchFilterSchema = z.strictObject({

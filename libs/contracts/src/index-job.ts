@@ -1,7 +1,10 @@
 import { z } from 'zod';
 import { collectionNameSchema, DEFAULT_COLLECTION, repoNameSchema } from './http-search.ts';
 
-const directorySourceSchema = z.strictObject({ type: z.literal('directory'), path: z.string().min(1).max(4_096) });
+const directorySourceSchema = z.strictObject({
+  type: z.literal('directory'),
+  path: z.string().min(1).max(4_096),
+});
 const gitSourceSchema = z.strictObject({
   type: z.literal('git'),
   url: z.string().min(1).max(4_096),
@@ -23,7 +26,7 @@ export type IndexJobRequest = z.infer<typeof indexJobRequestSchema>;
 export const indexJobPayloadSchema = indexJobRequestSchema.required({ repo: true });
 export type IndexJobPayload = z.infer<typeof indexJobPayloadSchema>;
 
-export const INDEX_JOB_STATES = ['queued', 'running', 'publishing', 'completed', 'failed', 'cancelled'] as const;
+const INDEX_JOB_STATES = ['queued', 'running', 'publishing', 'completed', 'failed', 'cancelled'] as const;
 export const indexJobStateSchema = z.enum(INDEX_JOB_STATES);
 export type IndexJobState = z.infer<typeof indexJobStateSchema>;
 export const isEnded = (state: IndexJobState): boolean =>

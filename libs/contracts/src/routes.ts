@@ -1,6 +1,10 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 import { clusterSchema, collectionSchema, listOf } from './http-cluster.ts';
-import { embeddingsRequestSchema, embeddingsResponseSchema, modelsResponseSchema } from './http-embeddings.ts';
+import {
+  embeddingsRequestSchema,
+  embeddingsResponseSchema,
+  modelsResponseSchema,
+} from './http-embeddings.ts';
 import { searchRequestSchema, searchResponseSchema } from './http-search.ts';
 import { indexJobRequestSchema, indexJobSchema } from './index-job.ts';
 

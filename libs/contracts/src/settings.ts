@@ -8,8 +8,8 @@ import { DEGRADATIONS } from './http-search.ts';
 import { TIER_NAMES } from './tiers.ts';
 
 const LOG_LEVEL_NAMES = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
-export const VECTOR_STORES = ['lancedb', 'qdrant'] as const;
-export const EMBEDDING_DEVICES = ['auto', 'cuda', 'webgpu', 'cpu'] as const;
+const VECTOR_STORES = ['lancedb', 'qdrant'] as const;
+const EMBEDDING_DEVICES = ['auto', 'cuda', 'webgpu', 'cpu'] as const;
 export const DEFAULT_MODEL = 'all-MiniLM-L6-v2';
 
 const choice = <const Names extends readonly [string, ...string[]]>(names: Names) =>
@@ -42,7 +42,7 @@ export const modelSettings = {
   EMBEDDING_MODEL: z.string().default(DEFAULT_MODEL),
 };
 
-export const tiersSetting = z
+const tiersSetting = z
   .string()
   .default('cpu')
   .transform((text) => text.split(',').map((part) => part.trim()))
@@ -68,8 +68,7 @@ export const workerSettings = {
 };
 
 export type StoreChoice =
-  | { kind: 'lancedb'; path: string }
-  | { kind: 'qdrant'; url: string; apiKey: string | undefined };
+  { kind: 'lancedb'; path: string } | { kind: 'qdrant'; url: string; apiKey: string | undefined };
 
 /** Qdrant where QDRANT_URL is set and nothing else is said; LanceDB in DATA_DIR otherwise. */
 export function chooseStore(config: z.infer<z.ZodObject<typeof storeSettings>>): StoreChoice {

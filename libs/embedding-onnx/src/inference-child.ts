@@ -33,7 +33,9 @@ async function load(request: LoadModel): Promise<void> {
     say({ type: 'loaded', device: 'cpu' });
   } catch (error) {
     // Without a model there is nothing to live for; the supervisor decides about another try.
-    process.send?.({ type: 'load_failed', message: messageOf(error) } satisfies FromChild, () => process.exit(1));
+    process.send?.({ type: 'load_failed', message: messageOf(error) } satisfies FromChild, () =>
+      process.exit(1),
+    );
   }
 }
 

@@ -107,10 +107,17 @@ export class OnnxBackend implements EmbeddingBackend {
   }
 
   #start(): Promise<void> {
-    const child = fork(CHILD, [], { serialization: 'advanced', detached: true, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    const child = fork(CHILD, [], {
+      serialization: 'advanced',
+      detached: true,
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
     this.#child = child;
     const ready = new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(() => reject(new AppError('model_damaged', 'The model did not load in time.')), LOAD_TIMEOUT_MS);
+      const timer = setTimeout(
+        () => reject(new AppError('model_damaged', 'The model did not load in time.')),
+        LOAD_TIMEOUT_MS,
+      );
       child.on('message', (message: FromChild) => {
         if (message.type === 'loaded') {
           this.#device = message.device;
@@ -118,12 +125,22 @@ export class OnnxBackend implements EmbeddingBackend {
           resolve();
         } else if (message.type === 'load_failed') {
           clearTimeout(timer);
-          reject(new AppError('model_damaged', `onnxruntime cannot load ${this.#options.onnxPath}: ${message.message}`));
+          reject(
+            new AppError(
+              'model_damaged',
+              `onnxruntime cannot load ${this.#options.onnxPath}: ${message.message}`,
+            ),
+          );
         } else this.#settle(message);
       });
       child.on('exit', (code, signal) => {
         clearTimeout(timer);
-        reject(new AppError('embedding_failed', `The inference process ended while it loaded the model (${signal ?? code}).`));
+        reject(
+          new AppError(
+            'embedding_failed',
+            `The inference process ended while it loaded the model (${signal ?? code}).`,
+          ),
+        );
         this.#onExit(child, signal ?? String(code));
       });
     });
@@ -140,7 +157,10 @@ export class OnnxBackend implements EmbeddingBackend {
     if (message.type === 'vectors') {
       this.#failures = 0;
       pending.resolve(message.vectors);
-    } else pending.reject(new AppError('embedding_failed', `The model could not embed the batch: ${message.message}`));
+    } else
+      pending.reject(
+        new AppError('embedding_failed', `The model could not embed the batch: ${message.message}`),
+      );
   }
 
   #replaceHung(hangMs: number): void {
@@ -154,8 +174,12 @@ export class OnnxBackend implements EmbeddingBackend {
     this.#failures += 1;
     this.#log.error({ how, restartInMs: delay, failures: this.#failures }, 'the inference process ended');
     this.#failPending(`The inference process ended (${how}).`);
-    this.#ready = new Promise((resolve) => setTimeout(resolve, delay)).then(() => (this.#closed ? undefined : this.#start()));
-    this.#ready.catch((error: unknown) => this.#log.error({ err: error }, 'the inference process did not come back'));
+    this.#ready = new Promise((resolve) => setTimeout(resolve, delay)).then(() =>
+      this.#closed ? undefined : this.#start(),
+    );
+    this.#ready.catch((error: unknown) =>
+      this.#log.error({ err: error }, 'the inference process did not come back'),
+    );
   }
 
   #failPending(message: string): void {

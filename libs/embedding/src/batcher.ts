@@ -65,10 +65,17 @@ export class Batcher {
   #running: Promise<void> | undefined;
   #closed = false;
 
-  constructor({ backend, fit, bulkBatchMs = DEFAULT_BULK_BATCH_MS, queryBatchTokens, onBatch }: BatcherOptions) {
+  constructor({
+    backend,
+    fit,
+    bulkBatchMs = DEFAULT_BULK_BATCH_MS,
+    queryBatchTokens,
+    onBatch,
+  }: BatcherOptions) {
     this.#backend = backend;
     this.#fit = fit;
-    this.#bulkBudget = fit.b > 0 ? Math.max(1, Math.floor((bulkBatchMs - fit.a) / fit.b)) : DEFAULT_QUERY_BATCH_TOKENS;
+    this.#bulkBudget =
+      fit.b > 0 ? Math.max(1, Math.floor((bulkBatchMs - fit.a) / fit.b)) : DEFAULT_QUERY_BATCH_TOKENS;
     this.#queryBudget = queryBatchTokens ?? DEFAULT_QUERY_BATCH_TOKENS;
     this.#onBatch = onBatch ?? (() => undefined);
   }
@@ -100,9 +107,13 @@ export class Batcher {
     });
   }
 
-  /** Finishes what was submitted and takes nothing more. */
+  /** Finishes the queries, gives bulk work that has not begun back to its senders, and takes nothing more. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#dropRequests(
+      new Set(this.#bulk.map((item) => item.request)),
+      new AppError('shutting_down', 'This worker is stopping; another one takes the job.'),
+    );
     await this.#running;
   }
 
@@ -149,11 +160,15 @@ export class Batcher {
       this.#onBatch({ lane, texts: batch.length, paddedTokens: padded(batch), ms });
       this.#deliver(batch, vectors);
     } catch (error) {
-      for (const request of requests) request.reject(error);
-      const failed = (item: Item): boolean => !requests.has(item.request);
-      this.#query = this.#query.filter(failed);
-      this.#bulk = this.#bulk.filter(failed);
+      this.#dropRequests(requests, error);
     }
+  }
+
+  #dropRequests(requests: ReadonlySet<Request>, error: unknown): void {
+    for (const request of requests) request.reject(error);
+    const isOther = (item: Item): boolean => !requests.has(item.request);
+    this.#query = this.#query.filter(isOther);
+    this.#bulk = this.#bulk.filter(isOther);
   }
 
   #deliver(batch: Item[], vectors: Float32Array): void {

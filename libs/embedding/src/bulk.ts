@@ -1,13 +1,18 @@
+import pLimit from 'p-limit';
 import type { EmbedTransport, SendRequest } from './transport.ts';
 
 /** One job of the bulk lane: large enough that the queue costs nothing beside the model, small enough to be lost without pain. */
 const JOB_MAX_TEXTS = 64;
 const JOB_MAX_TOKENS = 8_192;
-/** Jobs under way at once: enough that a worker never waits for the next one. */
-const WINDOW = 3;
+/** Jobs under way at once: enough that a worker never waits for the next one, few enough that it hoards none. */
+const WINDOW = 4;
+
+/** Bounds the jobs under way; first come, first served. */
+export type JobWindow = ReturnType<typeof pLimit>;
+export const createJobWindow = (): JobWindow => pLimit(WINDOW);
 
 /** Cuts texts into jobs, in the order given. */
-export function packJobs(inputs: readonly Uint32Array[]): Uint32Array[][] {
+function packJobs(inputs: readonly Uint32Array[]): Uint32Array[][] {
   const jobs: Uint32Array[][] = [];
   let job: Uint32Array[] = [];
   let tokens = 0;
@@ -24,32 +29,32 @@ export function packJobs(inputs: readonly Uint32Array[]): Uint32Array[][] {
   return jobs;
 }
 
+export interface BulkRequest extends Omit<SendRequest, 'lane'> {
+  /** Shared by calls that shall not crowd each other out; default: one of its own. */
+  window?: JobWindow;
+  /** Told as parts of the texts are done. */
+  onEmbedded?: (inputs: readonly Uint32Array[]) => void;
+}
+
 /**
  * Embeds any number of texts with a bounded number of jobs under way.
  * @returns one vector a text, in the order given.
  * @throws what the transport throws; the other jobs are aborted then.
  */
-export async function embedMany(
-  transport: EmbedTransport,
-  request: Omit<SendRequest, 'lane'> & { lane?: SendRequest['lane'] },
-): Promise<Float32Array[]> {
-  const jobs = packJobs(request.inputs);
-  const answers: Float32Array[][] = [];
+export async function embedMany(transport: EmbedTransport, request: BulkRequest): Promise<Float32Array[]> {
+  const { tier, space, deadlineMs, window = createJobWindow() } = request;
   const failed = new AbortController();
   const signal = request.signal ? AbortSignal.any([request.signal, failed.signal]) : failed.signal;
-  let next = 0;
-  const sendInTurn = async (): Promise<void> => {
-    for (let index = next++; index < jobs.length; index = next++) {
-      const inputs = jobs[index] ?? [];
-      const { vectors, meta } = await transport.send({ ...request, lane: request.lane ?? 'bulk', inputs, signal });
-      answers[index] = inputs.map((_, row) => vectors.subarray(row * meta.dimensions, (row + 1) * meta.dimensions));
-    }
+  const send = async (inputs: Uint32Array[]): Promise<Float32Array[]> => {
+    const { vectors, meta } = await transport.send({ tier, lane: 'bulk', space, deadlineMs, inputs, signal });
+    request.onEmbedded?.(inputs);
+    return inputs.map((_, row) => vectors.subarray(row * meta.dimensions, (row + 1) * meta.dimensions));
   };
   try {
-    await Promise.all(Array.from({ length: Math.min(WINDOW, jobs.length) }, sendInTurn));
+    const answers = await Promise.all(packJobs(request.inputs).map((job) => window(() => send(job))));
+    return answers.flat();
   } catch (error) {
     failed.abort(error);
     throw error;
   }
-  return answers.flat();
 }

@@ -31,8 +31,9 @@ export interface Chunk {
 
 export interface ChunkerOptions {
   /**
-   * UTF-16 code units a chunk may have at most. Code takes 3 to 4 of them a token, so the default suits a model
-   * that reads 256 to 512 tokens.
+   * UTF-16 code units a chunk may have at most; 1,200 by default. Code takes 3.3 of them a token (word pieces). Of
+   * Python's standard library a model that reads 256 tokens misses 10% at 1,200, 5% at 1,000 and 2% at 800; full-text
+   * search misses nothing.
    */
   maxChars?: number;
   /** Files of more code units are cut by lines without being parsed. */
@@ -42,7 +43,7 @@ export interface ChunkerOptions {
 export interface Chunker {
   /**
    * Cuts one file. Every line that is not blank is in at least one chunk, no chunk is longer than `maxChars`, and the
-   * same file gives the same chunks on every machine. Parsing is synchronous: some 15 ms for 100 KB of code.
+   * same file gives the same chunks on every machine. Parsing is synchronous: some 20 ms for 100 KB of code.
    */
   chunk(file: { path: string; text: string }): Promise<Chunk[]>;
   close(): void;

@@ -16,7 +16,13 @@ export interface IndexRunParts {
   space: EmbeddingSpace;
   tokenize: (text: string) => Uint32Array;
   /** One vector a text, in order. Waits for as long as it takes, until the signal aborts. */
-  embed: (inputs: Uint32Array[], signal: AbortSignal) => Promise<Float32Array[]>;
+  embed: (inputs: Uint32Array[], options: EmbedOptions) => Promise<Float32Array[]>;
+}
+
+export interface EmbedOptions {
+  signal: AbortSignal;
+  /** Told as parts of the texts are done. */
+  onEmbedded: (inputs: readonly Uint32Array[]) => void;
 }
 
 export interface IndexRunRequest {
@@ -39,9 +45,9 @@ interface NewChunk {
 }
 
 /** Chunks that are looked up, embedded and written together: enough to sort by length, little enough for memory. */
-const BATCH_CHUNKS = 512;
-/** While one batch is embedded the next one is chunked; a third would only cost memory. */
-const BATCHES_AT_A_TIME = 2;
+const BATCH_CHUNKS = 256;
+/** While one batch is embedded, another is written and a third one chunked. */
+const BATCHES_AT_A_TIME = 3;
 const MARK_BATCH = 2_000;
 
 /**
@@ -228,15 +234,18 @@ class RunPass {
       .sort((a, b) => b.ids.length - a.ids.length);
     const made = await this.#parts.embed(
       sorted.map(({ ids }) => ids),
-      this.#request.signal,
+      {
+        signal: this.#request.signal,
+        onEmbedded: (inputs) => this.progress.embedded(inputs.length, tokensOf(inputs)),
+      },
     );
+    // Texts that stand more than once are embedded once.
+    this.progress.reused(missing.length - sorted.length);
     sorted.forEach(({ hash }, index) => {
       const vector = made[index];
       if (vector) vectors.set(hash, vector);
     });
-    this.progress.embedded(
-      missing.length,
-      sorted.reduce((sum, { ids }) => sum + ids.length, 0),
-    );
   }
 }
+
+const tokensOf = (inputs: readonly Uint32Array[]): number => inputs.reduce((sum, ids) => sum + ids.length, 0);

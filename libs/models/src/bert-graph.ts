@@ -141,7 +141,7 @@ function feedForward({ graph, shape, prefix }: Layer, tokens: string): string {
     transB: { int: 1 },
   });
   // The exact Gelu (erf), not the tanh approximation of FastGelu, which would be another embedding space.
-  const active = graph.add('BiasGelu', [wide, graph.weight(`${up}.bias`, [inner])], {}, 'com.microsoft');
+  const active = graph.add('BiasGelu', [wide, graph.weight(`${up}.bias`, [inner])]);
   const narrow = linear(graph, active, { name: `${prefix}output.dense`, inputs: inner, outputs: hidden });
   const sum = graph.add('Add', [narrow, tokens]);
   return layerNorm(graph, { input: sum, name: `${prefix}output.LayerNorm`, shape });
@@ -192,8 +192,9 @@ class GraphBuilder {
     this.#file = file;
   }
 
-  add(op: string, inputs: string[], attributes: Attributes = {}, domain: Node['domain'] = ''): string {
+  add(op: string, inputs: string[], attributes: Attributes = {}): string {
     const output = `${op}_${this.nodes.length}`;
+    const domain = op === 'BiasGelu' ? 'com.microsoft' : '';
     this.nodes.push({ op, inputs, outputs: [output], attributes, domain });
     return output;
   }

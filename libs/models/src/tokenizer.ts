@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
-import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
 import { z } from 'zod';
 import { AppError } from '@embergate/contracts/errors.ts';
+import { createLibraryTokenizer, type LibraryTokenizer } from './tokenizer-library.ts';
 
 export interface EncodedText {
   /** Special tokens included, at most maxTokens. */
@@ -56,7 +56,7 @@ async function readTokenizer(path: string) {
   try {
     const json: unknown = JSON.parse(await readFile(path, 'utf8'));
     const file = tokenizerFileSchema.parse(json);
-    return { file, library: new LibraryTokenizer(json as object, {}) };
+    return { file, library: createLibraryTokenizer(json) };
   } catch (error) {
     const why = error instanceof z.ZodError ? z.prettifyError(error) : (error as Error).message;
     throw new AppError('model_damaged', `${path} is no tokenizer that can be used: ${why}`, { cause: error });

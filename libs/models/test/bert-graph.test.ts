@@ -1,9 +1,17 @@
-import { readFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { InstalledModel } from '../src/installed-model.ts';
+import {
+  MANIFEST_FILE,
+  MANIFEST_VERSION,
+  manifestSchema,
+  type InstalledModel,
+} from '../src/installed-model.ts';
+import { pullModel } from '../src/pull.ts';
 import { loadTokenizer } from '../src/tokenizer.ts';
-import { realModel, referenceFile } from './real-model.ts';
+import { MODEL, realModel, referenceFile } from './real-model.ts';
 
 interface Golden {
   text: string;
@@ -11,18 +19,24 @@ interface Golden {
   vector: number[];
 }
 
+let modelDir: string;
 let model: InstalledModel;
 let session: InferenceSession;
 let goldens: Golden[];
 beforeAll(async () => {
-  model = await realModel();
+  // Built anew: the installed graph may be older than what is tested.
+  modelDir = await mkdtemp(join(tmpdir(), 'embergate-graph-'));
+  model = await pullModel(MODEL, { modelDir, sourceFolder: (await realModel()).folder });
   goldens = JSON.parse(await readFile(referenceFile, 'utf8')) as Golden[];
   session = await InferenceSession.create(model.onnxPath, {
     intraOpNumThreads: 2,
     extra: { session: { intra_op: { allow_spinning: '0' } } },
   });
 });
-afterAll(() => session.release());
+afterAll(async () => {
+  await session.release();
+  await rm(modelDir, { recursive: true });
+});
 
 /** One batch, padded on the right to its longest text or to `length`. */
 async function embed(texts: ArrayLike<number>[], length = Math.max(...texts.map((ids) => ids.length))) {
@@ -87,4 +101,17 @@ test('an id outside the vocabulary is an error of that call and harms no later o
   await expect(embed([[101, 99_999, 102]])).rejects.toThrow(/indices/);
   const [vector] = await embed([goldens[0]!.ids]);
   expect(dot(vector!, goldens[0]!.vector)).toBeGreaterThan(0.999999);
+});
+
+test('a graph that is written differently comes with a new manifest version, or installed ones would stay', async () => {
+  const manifest = manifestSchema.parse(
+    JSON.parse(await readFile(join(model.folder, MANIFEST_FILE), 'utf8')),
+  );
+  const onnx = manifest.files.find(({ path }) => path === manifest.onnxFile);
+  expect({ version: MANIFEST_VERSION, sha256: onnx?.sha256 }).toMatchInlineSnapshot(`
+    {
+      "sha256": "e1de4e28bf4b22cc20ac19ad4ca0b6422b1759f168f2ff759c40dd5431029ecf",
+      "version": 1,
+    }
+  `);
 });

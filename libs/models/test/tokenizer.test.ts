@@ -1,10 +1,10 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
 import fc from 'fast-check';
 import { beforeAll, expect, test } from 'vitest';
 import { loadTokenizer, type Tokenizer } from '../src/tokenizer.ts';
+import { createLibraryTokenizer, type LibraryTokenizer } from '../src/tokenizer-library.ts';
 import { realModel, referenceFile } from './real-model.ts';
 
 const MAX_TOKENS = 256;
@@ -15,7 +15,7 @@ let library: LibraryTokenizer;
 beforeAll(async () => {
   path = (await realModel()).tokenizerPath;
   tokenizer = await loadTokenizer(path, { maxTokens: MAX_TOKENS });
-  library = new LibraryTokenizer(JSON.parse(await readFile(path, 'utf8')) as object, {});
+  library = createLibraryTokenizer(JSON.parse(await readFile(path, 'utf8')));
 });
 
 test('texts become the ids that the reference tokenizer gives them', async () => {
@@ -68,7 +68,8 @@ test('reading only the start of a text changes no id', () => {
       expect([...ids]).toEqual(kept);
       expect(truncated).toBe(whole.length > MAX_TOKENS);
     }),
-    { numRuns: 60 },
+    // Shrinking texts of this size takes minutes and their start says enough.
+    { numRuns: 60, endOnFailure: true },
   );
 });
 
@@ -94,13 +95,14 @@ test.each([
   ['a million spaces', ' '.repeat(1e6)],
   ['ligatures that unfold into many letters', '\ufdfa'.repeat(1e6)],
 ])('%s cost milliseconds and give ids of the vocabulary', (_what, text) => {
-  const timed = () => {
-    const started = performance.now();
+  const cpuMs = () => {
+    const before = process.cpuUsage();
     tokenizer.encode(text);
-    return performance.now() - started;
+    const { user, system } = process.cpuUsage(before);
+    return (user + system) / 1000;
   };
-  // 1 to 13 ms on two quiet cores, 100 to 1,000 without the cut: the best of three leaves room for a busy machine.
-  expect(Math.min(timed(), timed(), timed())).toBeLessThan(60);
+  // 1 to 13 ms on two quiet cores, mostly 100 to 1,000 without the cut. Processor time, as the machine may be busy.
+  expect(Math.min(cpuMs(), cpuMs(), cpuMs())).toBeLessThan(80);
   const { ids, truncated } = tokenizer.encode(text);
   expect(truncated).toBe(true);
   expect(ids.length).toBeLessThanOrEqual(MAX_TOKENS);

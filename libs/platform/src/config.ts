@@ -9,7 +9,8 @@ export class ConfigError extends Error {
   }
 }
 
-const looksSecret = (name: string): boolean => /KEY|PASSWORD|SECRET|TOKEN/.test(name) && !name.endsWith('_FILE');
+const looksSecret = (name: string): boolean =>
+  /KEY|PASSWORD|SECRET|TOKEN/.test(name) && !name.endsWith('_FILE');
 
 const shown = (name: string, value: string | undefined): string => {
   if (value === undefined) return 'not set';

@@ -34,7 +34,10 @@ export class Lifecycle {
       const { name, release } = entry;
       let timer: NodeJS.Timeout | undefined;
       const tooLong = new Promise<never>((_resolve, reject) => {
-        timer = setTimeout(() => reject(new Error(`${name} took more than ${RELEASE_TIMEOUT_MS} ms to close`)), RELEASE_TIMEOUT_MS);
+        timer = setTimeout(
+          () => reject(new Error(`${name} took more than ${RELEASE_TIMEOUT_MS} ms to close`)),
+          RELEASE_TIMEOUT_MS,
+        );
       });
       try {
         await Promise.race([Promise.resolve().then(release), tooLong]);

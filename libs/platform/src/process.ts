@@ -4,8 +4,7 @@ import { createLogger, type Logger, type LogLevel } from './logs.ts';
 
 /** What a supervised process tells its parent over the IPC channel. */
 export type ProcessReport =
-  | { type: 'ready'; details: Record<string, unknown> }
-  | { type: 'failed'; code: string; message: string };
+  { type: 'ready'; details: Record<string, unknown> } | { type: 'failed'; code: string; message: string };
 
 export interface RunProcessOptions<Config extends { LOG_LEVEL: LogLevel }> {
   name: string;
@@ -20,7 +19,9 @@ const FORCED_EXIT_MS = 15_000;
  * Runs one long-lived process: starts it, reports `ready` to a supervising parent if there is one, and stops it in
  * order on SIGTERM, SIGINT, or when the parent is gone (a parent killed with -9 must leave no orphan).
  */
-export async function runProcess<Config extends { LOG_LEVEL: LogLevel }>(options: RunProcessOptions<Config>): Promise<void> {
+export async function runProcess<Config extends { LOG_LEVEL: LogLevel }>(
+  options: RunProcessOptions<Config>,
+): Promise<void> {
   let config: Config;
   try {
     config = options.config();

@@ -20,7 +20,7 @@ const RECONNECT_MAX_MS = 500;
 const CONNECT_TIMEOUT_MS = 5_000;
 
 /** A connection that reconnects for ever. Connection errors are logged once an outage, not once a try. */
-export function createRedis({ url, patience, log }: RedisOptions): Redis {
+function createRedis({ url, patience, log }: RedisOptions): Redis {
   const redis = new Redis(url, {
     enableOfflineQueue: patience === 'patient',
     maxRetriesPerRequest: patience === 'patient' ? null : 0,
@@ -58,7 +58,10 @@ export async function connectRedis(options: RedisOptions & { timeoutMs?: number 
   clearTimeout(timer);
   if (connected) return redis;
   redis.disconnect();
-  throw new AppError('queue_down', `Redis does not answer at ${withoutPassword(options.url)}. Is REDIS_URL right?`);
+  throw new AppError(
+    'queue_down',
+    `Redis does not answer at ${withoutPassword(options.url)}. Is REDIS_URL right?`,
+  );
 }
 
 const withoutPassword = (url: string): string => url.replace(/\/\/[^@/]*@/, '//***@');

@@ -1,4 +1,9 @@
-import { embedJobSchema, encodeEmbedReply, type EmbedJob, type EmbedReply } from '@embergate/contracts/embed-job.ts';
+import {
+  embedJobSchema,
+  encodeEmbedReply,
+  type EmbedJob,
+  type EmbedReply,
+} from '@embergate/contracts/embed-job.ts';
 import { toAppError } from '@embergate/contracts/errors.ts';
 import type { Lane, TierName } from '@embergate/contracts/tiers.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
@@ -53,6 +58,11 @@ export class EmbedReceiver {
       removeOnFail: { count: 0 },
     });
     this.#worker.on('error', (error) => log.debug({ err: error, lane }, 'queue worker'));
+  }
+
+  /** Takes no more jobs; those under way go on. */
+  async pause(): Promise<void> {
+    await this.#worker.pause(true);
   }
 
   /** Stops taking jobs and waits for those under way. */

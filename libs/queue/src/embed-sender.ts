@@ -39,17 +39,9 @@ export class EmbedSender implements EmbedTransport {
     request.signal?.throwIfAborted();
     const job = this.#job(request);
     const reply = this.#reply(job.id, request);
-    try {
-      await this.#queue(request.tier, request.lane).add('embed', job, {
-        attempts: 1,
-        removeOnComplete: true,
-        removeOnFail: true,
-        stackTraceLimit: 0,
-      });
-    } catch (error) {
-      reply.abandon();
-      throw queueDown(error);
-    }
+    const options = { attempts: 1, removeOnComplete: true, removeOnFail: true, stackTraceLimit: 0 };
+    // Not awaited: a queue that hangs must not keep the caller beyond the deadline.
+    this.#queue(request.tier, request.lane).add('embed', job, options).then(reply.queued, reply.refused);
     return reply.promise;
   }
 
@@ -85,26 +77,36 @@ export class EmbedSender implements EmbedTransport {
     };
   }
 
+  /** The wait for one answer: it ends with the answer, the deadline, the caller leaving, or the queue refusing the job. */
   #reply(jobId: string, { deadlineMs, signal }: SendRequest) {
-    let abandon = (): void => undefined;
-    const promise = new Promise<EmbedAnswer>((resolve, reject) => {
-      const settle = (finish: () => void): void => {
-        clearTimeout(timer);
-        signal?.removeEventListener('abort', onAbort);
-        this.#inbox.forget(jobId);
-        finish();
-      };
-      const onAbort = (): void => settle(() => reject(signal?.reason as Error));
-      const late = (): void =>
-        settle(() => reject(new AppError('deadline_exceeded', `No vector came within ${Math.round(deadlineMs)} ms.`)));
-      const timer = setTimeout(late, deadlineMs);
-      signal?.addEventListener('abort', onAbort, { once: true });
-      abandon = () => settle(() => undefined);
-      this.#inbox.expect(jobId, ({ meta, vectors }) =>
-        settle(() => (meta.status === 'ok' ? resolve({ meta, vectors }) : reject(workerError(meta.code, meta.message)))),
-      );
-    });
-    return { promise, abandon: () => abandon() };
+    const { promise, resolve, reject } = Promise.withResolvers<EmbedAnswer>();
+    let isQueued = false;
+    const settle = (finish: () => void): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+      this.#inbox.forget(jobId);
+      finish();
+    };
+    const onAbort = (): void => settle(() => reject(signal?.reason as Error));
+    const late = (): void => {
+      const waited = `within ${Math.round(deadlineMs)} ms`;
+      const error = isQueued
+        ? new AppError('deadline_exceeded', `No vector came ${waited}.`)
+        : queueDown(new Error(`the queue did not take the job ${waited}`));
+      settle(() => reject(error));
+    };
+    const timer = setTimeout(late, deadlineMs);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    this.#inbox.expect(jobId, ({ meta, vectors }) =>
+      settle(() =>
+        meta.status === 'ok' ? resolve({ meta, vectors }) : reject(workerError(meta.code, meta.message)),
+      ),
+    );
+    return {
+      promise,
+      queued: () => void (isQueued = true),
+      refused: (error: unknown) => settle(() => reject(queueDown(error))),
+    };
   }
 
   #queue(tier: TierName, lane: Lane): Queue {

@@ -1,4 +1,9 @@
-import { HEARTBEAT_INTERVAL_MS, HEARTBEATS_UNTIL_DEAD, heartbeatSchema, type Heartbeat } from '@embergate/contracts/tiers.ts';
+import {
+  HEARTBEAT_INTERVAL_MS,
+  HEARTBEATS_UNTIL_DEAD,
+  heartbeatSchema,
+  type Heartbeat,
+} from '@embergate/contracts/tiers.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 import type { Redis } from './connection.ts';
 import { WORKERS_KEY } from './names.ts';

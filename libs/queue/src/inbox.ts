@@ -29,7 +29,11 @@ export class Inbox {
 
   /** `redis` is duplicated: the blocking read needs a connection of its own. */
   constructor(redis: Redis, log: Logger) {
-    this.#reader = redis.duplicate({ enableOfflineQueue: true, maxRetriesPerRequest: null, lazyConnect: false });
+    this.#reader = redis.duplicate({
+      enableOfflineQueue: true,
+      maxRetriesPerRequest: null,
+      lazyConnect: false,
+    });
     this.#reader.on('error', () => undefined); // the connection it was duplicated from logs outages
     this.#log = log;
   }
@@ -57,7 +61,15 @@ export class Inbox {
     while (!this.#stopped) {
       try {
         // Not call('XREAD'): under RESP3 that returns another shape, which only the typed command evens out.
-        const answer = await this.#reader.xreadBuffer('COUNT', 256, 'BLOCK', BLOCK_MS, 'STREAMS', this.key, this.#lastId);
+        const answer = await this.#reader.xreadBuffer(
+          'COUNT',
+          256,
+          'BLOCK',
+          BLOCK_MS,
+          'STREAMS',
+          this.key,
+          this.#lastId,
+        );
         const entries = (answer?.[0]?.[1] ?? []) as StreamEntry[];
         for (const entry of entries) this.#deliver(entry);
         if (entries.length > 0) await this.#reader.xtrim(this.key, 'MINID', String(this.#lastId));

@@ -28,7 +28,7 @@ export const indexReportSchema = z.strictObject({
 export type IndexReport = z.infer<typeof indexReportSchema>;
 
 /** One job at a time a collection and repo. */
-export const deduplicationId = (payload: { collection: string; repo: string }): string =>
+const deduplicationId = (payload: { collection: string; repo: string }): string =>
   JSON.stringify([payload.collection, payload.repo]);
 
 /** The gateway's side of the `index` queue: add, look, cancel. */
@@ -79,7 +79,11 @@ export class IndexQueue {
   /** Newest first. */
   async list(limit: number): Promise<IndexJob[]> {
     return this.#reach(async () => {
-      const jobs = await this.#queue.getJobs(['active', 'wait', 'delayed', 'completed', 'failed'], 0, limit - 1);
+      const jobs = await this.#queue.getJobs(
+        ['active', 'wait', 'delayed', 'completed', 'failed'],
+        0,
+        limit - 1,
+      );
       const described = await Promise.all(jobs.filter(Boolean).map((job) => this.#describe(job)));
       return described.sort((a, b) => b.createdAt.localeCompare(a.createdAt)).slice(0, limit);
     });
@@ -101,10 +105,14 @@ export class IndexQueue {
   }
 
   async #describe(job: Job): Promise<IndexJob> {
-    const [bullState, cancelled] = await Promise.all([job.getState(), this.#redis.exists(cancelKey(job.id ?? ''))]);
+    const [bullState, cancelled] = await Promise.all([
+      job.getState(),
+      this.#redis.exists(cancelKey(job.id ?? '')),
+    ]);
     const report = indexReportSchema.safeParse(job.progress);
     const payload = indexJobPayloadSchema.parse(job.data);
-    const time = (ms: number | undefined): string | null => (ms === undefined ? null : new Date(ms).toISOString());
+    const time = (ms: number | undefined): string | null =>
+      ms === undefined ? null : new Date(ms).toISOString();
     return {
       id: job.id ?? '',
       state: jobState(bullState, report.data?.state, cancelled === 1),
@@ -131,7 +139,11 @@ export class IndexQueue {
   }
 }
 
-function jobState(bull: string, reported: IndexReport['state'] | undefined, cancelAsked: boolean): IndexJobState {
+function jobState(
+  bull: string,
+  reported: IndexReport['state'] | undefined,
+  cancelAsked: boolean,
+): IndexJobState {
   if (bull === 'completed') return reported === 'cancelled' ? 'cancelled' : 'completed';
   if (bull === 'failed') return 'failed';
   if (bull === 'active') return reported === 'publishing' ? 'publishing' : 'running';

@@ -36,6 +36,7 @@ export class IndexReceiver {
   readonly #worker: Worker;
   readonly #options: IndexReceiverOptions;
   readonly #running = new Set<AbortController>();
+  #stopping = false;
 
   constructor(options: IndexReceiverOptions) {
     this.#options = options;
@@ -53,11 +54,14 @@ export class IndexReceiver {
   }
 
   async close(): Promise<void> {
+    this.#stopping = true;
     for (const running of this.#running) running.abort('stopping' satisfies AbortReason);
     await this.#worker.close();
   }
 
   async #process(job: Job, token: string | undefined): Promise<void> {
+    // BullMQ may hand out once more the very job that was just given back.
+    if (this.#stopping) return this.#giveBack(job, token);
     const jobId = job.id ?? '';
     const aborter = new AbortController();
     this.#running.add(aborter);
@@ -71,10 +75,7 @@ export class IndexReceiver {
         report: (report) => job.updateProgress(report),
       });
     } catch (thrown) {
-      if (aborter.signal.reason === 'stopping') {
-        await job.moveToWait(token);
-        throw new WaitingError();
-      }
+      if (aborter.signal.reason === 'stopping') return await this.#giveBack(job, token);
       const error = toAppError(thrown);
       this.#options.log.error({ err: thrown, jobId }, 'index job failed');
       throw new Error(formatFailure(error.code, error.message), { cause: thrown });
@@ -82,6 +83,11 @@ export class IndexReceiver {
       clearInterval(watch);
       this.#running.delete(aborter);
     }
+  }
+
+  async #giveBack(job: Job, token: string | undefined): Promise<never> {
+    await job.moveToWait(token);
+    throw new WaitingError();
   }
 
   async #watchCancel(jobId: string, aborter: AbortController): Promise<void> {

@@ -54,7 +54,12 @@ wait "$server"
  * Starts a Redis or Valkey server on loopback that ends with this process.
  * @throws AppError `process_failed` when it does not answer within ten seconds.
  */
-export async function startRedisServer({ binary, dataDir, log, port }: RedisServerOptions): Promise<RedisServer> {
+export async function startRedisServer({
+  binary,
+  dataDir,
+  log,
+  port,
+}: RedisServerOptions): Promise<RedisServer> {
   await mkdir(dataDir, { recursive: true });
   const chosen = port ?? (await freePort());
   const settings = {

@@ -1,31 +1,51 @@
 import type { ScoredChunk } from '@embergate/vector-store/store.ts';
 
-/** How far down a list a rank still differs from the next one; the usual constant of reciprocal rank fusion. */
-const RRF_K = 60;
-
 export interface FusionWeights {
   dense: number;
   lexical: number;
 }
 
-/** Chosen by measurement: docs/benchmarks.md, "Fusion weights". Equal weights are worse than dense alone. */
-export const DEFAULT_WEIGHTS: FusionWeights = { dense: 2, lexical: 1 };
+/** Chosen by measurement (docs/benchmarks.md, "Retrieval quality"); the optimum is flat between 1.5 : 1 and 2 : 1. */
+export const DEFAULT_WEIGHTS: FusionWeights = { dense: 5, lexical: 3 };
 
 /**
- * Weighted reciprocal rank fusion: score(d) = sum over lists of weight / (k + rank(d)), scaled so that a document that
- * leads both lists scores 1. Cormack, Clarke, Büttcher, "Reciprocal Rank Fusion outperforms Condorcet", SIGIR 2009;
- * the weights are ours.
+ * Merges two lists by a convex combination of their scores. Cosines and BM25 have no common scale, so each list is
+ * brought to its own: 1 for its best, 0 for its worst and for what is not in it.
+ *
+ * ```
+ * score(d) = (wd * n(dense, d) + wl * n(lexical, d)) / (wd + wl)
+ * n(list, d) = (s(d) - worst) / (best - worst)
+ * ```
+ * Unlike ranks, scores keep how far ahead a candidate is: one exact name beats a crowd of near neighbours, and the
+ * other way round. Bruch, Gai, Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", ACM TOIS 2023.
+ * @returns every chunk of either list once, best first; scores are 0 to 1 and compare within one answer only.
  */
-export function fuse(dense: ScoredChunk[], lexical: ScoredChunk[], weights: FusionWeights = DEFAULT_WEIGHTS): ScoredChunk[] {
+export function fuse(
+  dense: readonly ScoredChunk[],
+  lexical: readonly ScoredChunk[],
+  weights: FusionWeights = DEFAULT_WEIGHTS,
+): ScoredChunk[] {
   const fused = new Map<string, ScoredChunk>();
-  const add = (list: ScoredChunk[], weight: number): void => {
-    list.forEach((chunk, rank) => {
-      const share = (weight * (RRF_K + 1)) / ((weights.dense + weights.lexical) * (RRF_K + 1 + rank));
-      const known = fused.get(chunk.id);
-      fused.set(chunk.id, { ...chunk, score: (known?.score ?? 0) + share });
+  const add = (list: readonly ScoredChunk[], weight: number): void => {
+    const shares = normalised(list);
+    list.forEach((chunk, index) => {
+      const known = fused.get(chunk.id)?.score ?? 0;
+      fused.set(chunk.id, { ...chunk, score: known + weight * (shares[index] ?? 0) });
     });
   };
-  add(dense, weights.dense);
-  add(lexical, weights.lexical);
-  return [...fused.values()].sort((a, b) => b.score - a.score || a.id.localeCompare(b.id));
+  const total = weights.dense + weights.lexical;
+  add(dense, weights.dense / total);
+  add(lexical, weights.lexical / total);
+  return [...fused.values()].sort(byScore);
 }
+
+function normalised(list: readonly ScoredChunk[]): number[] {
+  const scores = list.map(({ score }) => score);
+  const best = Math.max(...scores);
+  const worst = Math.min(...scores);
+  // Equal scores, or a list of one: none is worse than the best.
+  return scores.map((score) => (best > worst ? (score - worst) / (best - worst) : 1));
+}
+
+const byScore = (one: ScoredChunk, other: ScoredChunk): number =>
+  other.score - one.score || (one.id < other.id ? -1 : 1);

@@ -40,7 +40,13 @@ export interface SearchParts {
 }
 
 /** Failures after which a lexical answer is better than none. A wrong space is not one of them: that is a wrong deployment. */
-const DEGRADABLE: ReadonlySet<ErrorCode> = new Set(['no_tier_available', 'queue_down', 'deadline_exceeded', 'embedding_failed', 'internal']);
+const DEGRADABLE: ReadonlySet<ErrorCode> = new Set([
+  'no_tier_available',
+  'queue_down',
+  'deadline_exceeded',
+  'embedding_failed',
+  'internal',
+]);
 
 /** Fusion looks this many times deeper than the answer is long: a result may be low in one list and high in the other. */
 const FUSION_DEPTH = 5;
@@ -55,12 +61,17 @@ export async function search(parts: SearchParts, request: SearchRequest): Promis
   const stamp = await store.getCollection(request.collection);
   const deadlineMs = request.deadlineMs ?? defaults.deadlineMs;
   const degradation = request.degradation ?? defaults.degradation;
-  const candidates = { limit: Math.max(MIN_CANDIDATES, request.limit * FUSION_DEPTH), filter: request.filter };
+  const candidates = {
+    limit: Math.max(MIN_CANDIDATES, request.limit * FUSION_DEPTH),
+    filter: request.filter,
+  };
   const warnings: Warning[] = [];
 
   // Full text runs while the model does; the wait for it is hidden behind the inference.
   const lexicalSearch =
-    request.mode === 'dense' ? null : store.searchLexical(request.collection, lexicalText(request.query), candidates);
+    request.mode === 'dense'
+      ? null
+      : store.searchLexical(request.collection, lexicalText(request.query), candidates);
   lexicalSearch?.catch(() => undefined); // awaited below; a failure of the embedding may come first
   const embedded = await embed(parts, request, { space: stamp.space, deadlineMs, degradation });
   warnings.push(...embedded.warnings);
@@ -68,7 +79,10 @@ export async function search(parts: SearchParts, request: SearchRequest): Promis
   const searchStartedAt = performance.now();
   const results = await retrieve(parts, request, { embedded, lexicalSearch, candidates });
   if (request.rerank) {
-    warnings.push({ code: 'rerank_skipped', message: 'This deployment has no reranker; results are in fusion order.' });
+    warnings.push({
+      code: 'rerank_skipped',
+      message: 'This deployment has no reranker; results are in fusion order.',
+    });
   }
   const now = performance.now();
   return {
@@ -99,7 +113,11 @@ async function embed(
   if (request.mode === 'lexical') return withoutVector(null);
   const startedAt = performance.now();
   try {
-    return await embedder.embedQuery(request.query, { space, deadlineMs: deadlineMs * (1 - SEARCH_RESERVE), signal });
+    return await embedder.embedQuery(request.query, {
+      space,
+      deadlineMs: deadlineMs * (1 - SEARCH_RESERVE),
+      signal,
+    });
   } catch (thrown) {
     const error = toAppError(thrown);
     if (signal?.aborted || degradation !== 'allow' || !DEGRADABLE.has(error.code)) throw error;
@@ -144,7 +162,8 @@ async function retrieve(
 ): Promise<ScoredChunk[]> {
   if (embedded.vector === null) {
     // A dense search that had to do without a vector falls back to full text, which has not been started then.
-    const lexical = lexicalSearch ?? store.searchLexical(request.collection, lexicalText(request.query), candidates);
+    const lexical =
+      lexicalSearch ?? store.searchLexical(request.collection, lexicalText(request.query), candidates);
     return lexical;
   }
   const denseSearch = store.searchDense(request.collection, embedded.vector, candidates);
@@ -153,4 +172,5 @@ async function retrieve(
   return fuse(dense, lexical);
 }
 
-export const round = (value: number, digits: number): number => Math.round(value * 10 ** digits) / 10 ** digits;
+export const round = (value: number, digits: number): number =>
+  Math.round(value * 10 ** digits) / 10 ** digits;

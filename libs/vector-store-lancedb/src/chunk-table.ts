@@ -51,9 +51,9 @@ export async function nearestRows(
   const query = table.vectorSearch(vector).distanceType('cosine').limit(search.limit);
   if (search.condition !== null) query.where(search.condition);
   // LanceDB logs a warning for each query that does not name the column of its score.
-  const rows: (StoredChunk & { _distance: number })[] = await query
-    .select([...RESULT_COLUMNS, '_distance'])
-    .toArray();
+  const rows = (await query.select([...RESULT_COLUMNS, '_distance']).toArray()) as (StoredChunk & {
+    _distance: number;
+  })[];
   return rows.map((row) => ({ ...toStoredChunk(row), score: 1 - row._distance })).sort(byScore);
 }
 
@@ -65,9 +65,9 @@ export async function matchingRows(table: Table, terms: string[], search: Search
     .fullTextSearch(new MatchQuery(terms.join(' '), 'lexicalText'))
     .limit(search.limit);
   if (search.condition !== null) query.where(search.condition);
-  const rows: (StoredChunk & { _score: number })[] = await query
-    .select([...RESULT_COLUMNS, '_score'])
-    .toArray();
+  const rows = (await query.select([...RESULT_COLUMNS, '_score']).toArray()) as (StoredChunk & {
+    _score: number;
+  })[];
   return rows.map((row) => ({ ...toStoredChunk(row), score: row._score })).sort(byScore);
 }
 
@@ -77,7 +77,7 @@ const byScore = (one: ScoredChunk, other: ScoredChunk): number =>
 /** Rows that meet all conditions, in line order. */
 export async function readRows(table: Table, conditions: (string | null)[]): Promise<StoredChunk[]> {
   const where = conditions.filter((condition) => condition !== null).join(' AND ');
-  const rows: StoredChunk[] = await table.query().where(where).select(RESULT_COLUMNS).toArray();
+  const rows = (await table.query().where(where).select(RESULT_COLUMNS).toArray()) as StoredChunk[];
   return rows
     .map(toStoredChunk)
     .sort((one, other) => one.startLine - other.startLine || one.endLine - other.endLine);

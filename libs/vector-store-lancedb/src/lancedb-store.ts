@@ -18,9 +18,9 @@ import type {
 import { readVisibly } from '@embergate/vector-store/visibility.ts';
 import * as chunks from './chunk-table.ts';
 import { collectionNotFound, isTableNotFound, retryingConflicts, toStoreError } from './failures.ts';
-import { compact, createIndexes } from './maintenance.ts';
+import { compact, createIndexes, isWorthOptimizing } from './maintenance.ts';
 import { chunkSchema, toArrowTable } from './rows.ts';
-import { createTable, dropTable, folderBytes, tableFolder } from './table-folders.ts';
+import { createTable, dropTable, folderBytes, tableFolder, tableNames } from './table-folders.ts';
 import { RunRecords } from './run-records.ts';
 import { searchCondition, sqlIn, sqlString } from './sql.ts';
 
@@ -29,8 +29,11 @@ export interface LanceDbStoreOptions {
   path: string;
   /** How long optimize() keeps data that has been replaced, for readers that still use it. Default: two minutes. */
   keepReplacedMs?: number;
+  /** Rows that may wait for the full-text index: with fewer, optimize() leaves the table as it is. Default: 1,000. */
+  waitingRows?: number;
 }
 
+const DEFAULT_WAITING_ROWS = 1_000;
 const DEFAULT_KEEP_REPLACED_MS = 120_000;
 /** LanceDB's own limits are 6 GiB and 1 GiB: too much beside a model on one machine. */
 const INDEX_CACHE_BYTES = 512n * 1024n * 1024n;
@@ -63,6 +66,8 @@ class LanceDbStore implements VectorStore {
   readonly #tables = new Map<string, Promise<Table>>();
   /** The last write of each collection. Writes of one process take turns: only other processes are worth a retry. */
   readonly #writes = new Map<string, Promise<unknown>>();
+  /** Rows that this process deleted since the collection was last optimized. */
+  readonly #deleted = new Map<string, number>();
   readonly #counts = new Map<string, { of: string; repos: RepoCount[] }>();
 
   constructor(connection: Connection, runs: RunRecords, options: LanceDbStoreOptions) {
@@ -74,7 +79,7 @@ class LanceDbStore implements VectorStore {
   async ensureCollection(name: string, space: EmbeddingSpace): Promise<CollectionStamp> {
     const stamp = { name, space, createdAt: new Date().toISOString() };
     await this.#guarded(null, () =>
-      createTable(this.#options.path, TABLE_PREFIX + name, chunkSchema(stamp), createIndexes),
+      createTable({ path: this.#options.path, name: TABLE_PREFIX + name }, chunkSchema(stamp), createIndexes),
     );
     const existing = await this.getCollection(name);
     if (spaceId(existing.space) !== spaceId(space)) throw otherSpace(existing, space);
@@ -82,7 +87,7 @@ class LanceDbStore implements VectorStore {
   }
 
   async listCollections(): Promise<CollectionStamp[]> {
-    const tables = await this.#guarded(null, () => this.#connection.tableNames());
+    const tables = await this.#guarded(null, () => tableNames(this.#options.path));
     const names = tables.filter((name) => name.startsWith(TABLE_PREFIX));
     const stamps = await Promise.all(
       names.map((name) => this.getCollection(name.slice(TABLE_PREFIX.length)).catch(nullIfDropped)),
@@ -143,7 +148,8 @@ class LanceDbStore implements VectorStore {
       'addedBy' in where
         ? `addedBy = ${sqlString(where.addedBy)}`
         : `removedBy = ${sqlString(where.removedBy)}`;
-    await this.#write(collection, (table) => table.delete(condition));
+    const { numDeletedRows } = await this.#write(collection, (table) => table.delete(condition));
+    this.#deleted.set(collection, (this.#deleted.get(collection) ?? 0) + numDeletedRows);
   }
 
   async *stamps(collection: string, repo: string): AsyncGenerator<ChunkStamp[]> {
@@ -206,15 +212,19 @@ class LanceDbStore implements VectorStore {
   }
 
   optimize(collection: string): Promise<void> {
-    const keepMs = this.#options.keepReplacedMs ?? DEFAULT_KEEP_REPLACED_MS;
+    const { keepReplacedMs = DEFAULT_KEEP_REPLACED_MS, waitingRows = DEFAULT_WAITING_ROWS } = this.#options;
     return this.#write(collection, async (table) => {
-      await compact(table, keepMs);
-      await compact(this.#runs.table, keepMs);
+      const deletedRows = this.#deleted.get(collection) ?? 0;
+      if (await isWorthOptimizing(table, { waitingRows, deletedRows })) {
+        await compact(table, keepReplacedMs);
+        this.#deleted.delete(collection);
+      }
+      await compact(this.#runs.table, keepReplacedMs);
     });
   }
 
   async ping(): Promise<void> {
-    await this.#guarded(null, () => this.#connection.tableNames());
+    await this.#guarded(null, () => tableNames(this.#options.path));
     await this.#guarded(null, () => this.#runs.hidden(''));
   }
 

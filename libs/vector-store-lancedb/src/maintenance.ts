@@ -28,18 +28,38 @@ export async function createIndexes(table: Table): Promise<void> {
   await table.createIndex('lexicalText', { config: fullText });
 }
 
+/** Fragments of a table: each write leaves one, each search opens all. */
+const MAX_FRAGMENTS = 32;
+
+/**
+ * Whether optimizing pays. It rewrites all fragments of less than a million rows, vectors included, so that after a
+ * re-index of three files it is better left for later; with one fragment it only deletes old versions and is cheap.
+ * Limits: `waitingRows` not in the full-text index (each costs a lexical search some 12 microseconds), or as many
+ * `deletedRows`, whose space would be kept.
+ */
+export async function isWorthOptimizing(
+  table: Table,
+  counts: { waitingRows: number; deletedRows: number },
+): Promise<boolean> {
+  if (counts.deletedRows > counts.waitingRows) return true;
+  const index = await table.indexStats('lexicalText_idx');
+  if (index === undefined || index.numUnindexedRows > counts.waitingRows) return true;
+  const { numFragments } = (await table.stats()).fragmentStats;
+  return numFragments <= 1 || numFragments > MAX_FRAGMENTS;
+}
+
 /** Merges small files, brings indexes up to date, and deletes versions that nobody has read from for `keepMs`. */
 export async function compact(table: Table, keepMs: number): Promise<void> {
-  const cleanupOlderThan = await pruneBefore(table, keepMs);
+  const times = (await table.listVersions()).map(({ timestamp }) => timestamp.getTime());
+  const cleanupOlderThan = new Date(pruneBefore(times, Date.now() - keepMs));
   await retryingConflicts(() => table.optimize({ cleanupOlderThan }));
 }
 
 /**
- * The time before which versions can go: that of the version which was the newest one `keepMs` ago. Its age alone
- * says nothing: a table that was quiet for a day has a day-old version that all searches of a moment ago still read.
+ * Versions from before this time can go: nobody who began to read at `oldestRead` or later uses them. That is the time
+ * of the version that was the newest at `oldestRead`. A version's age alone says nothing: on a table that was quiet
+ * for a day, all readers of a moment ago use a day-old one. All times in milliseconds.
  */
-async function pruneBefore(table: Table, keepMs: number): Promise<Date> {
-  const latest = Date.now() - keepMs;
-  const times = (await table.listVersions()).map((version) => version.timestamp.getTime());
-  return new Date(Math.max(0, ...times.filter((time) => time <= latest)));
+export function pruneBefore(versionTimes: number[], oldestRead: number): number {
+  return Math.max(0, ...versionTimes.filter((time) => time <= oldestRead));
 }

@@ -67,8 +67,9 @@ export function toArrowTable(rows: ChunkRow[], dimensions: number): Table {
 }
 
 function columnData(values: unknown[], field: Field): Data {
-  const [data] = vectorFromArray(values, field.type).data;
-  return data ?? makeData({ type: field.type, length: 0 });
+  const type = field.type as Utf8 | Int32;
+  const [data] = vectorFromArray(values, type).data as Data[];
+  return data ?? makeData({ type, length: 0 });
 }
 
 function vectorData(rows: ChunkRow[], type: FixedSizeList, dimensions: number): Data {

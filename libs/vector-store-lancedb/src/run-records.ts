@@ -37,7 +37,7 @@ export class RunRecords {
     const column = (name: string): Field =>
       new Field(name, new Utf8(), name === 'commit' || name === 'finishedAt');
     const schema = new Schema([new Field('key', new Utf8(), false, KEY_COLUMN), ...COLUMNS.map(column)]);
-    await createTable(path, RUNS_TABLE, schema);
+    await createTable({ path, name: RUNS_TABLE }, schema);
     return new RunRecords(await connection.openTable(RUNS_TABLE));
   }
 

@@ -10,16 +10,17 @@ import type { Schema } from 'apache-arrow';
  * all (0.39: about one time in twenty). And its drop deletes file by file under the eyes of readers and creators.
  */
 
+const EXTENSION = '.lance';
+
 /** The folder in which LanceDB looks for a table. */
-export const tableFolder = (path: string, table: string): string => join(path, `${table}.lance`);
+export const tableFolder = (path: string, table: string): string => join(path, table + EXTENSION);
 
 /**
  * Creates an empty table unless it exists; safe when many processes do so at once. It appears with all that `prepare`
  * does to it.
  */
 export async function createTable(
-  path: string,
-  name: string,
+  { path, name }: { path: string; name: string },
   schema: Schema,
   prepare: (table: Table) => Promise<void> = async () => undefined,
 ): Promise<void> {
@@ -40,6 +41,14 @@ export async function createTable(
   } finally {
     await rm(workshop, { recursive: true, force: true });
   }
+}
+
+/** Names of all tables in a folder. */
+export async function tableNames(path: string): Promise<string[]> {
+  const entries = await readdir(path);
+  return entries
+    .filter((entry) => entry.endsWith(EXTENSION))
+    .map((entry) => entry.slice(0, -EXTENSION.length));
 }
 
 /** Takes a table out of sight in one step, then deletes its files. */

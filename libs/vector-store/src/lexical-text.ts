@@ -25,7 +25,7 @@ export function lexicalText(text: string): string {
       addPairs(tokens, text.slice(start, index));
     } else {
       index = identifierEnd(text, index);
-      addIdentifier(tokens, text, start, index);
+      addIdentifier(tokens, text.slice(start, index));
     }
   }
   return tokens.join(' ');
@@ -99,22 +99,22 @@ function identifierEnd(text: string, index: number): number {
   return end;
 }
 
-function addIdentifier(tokens: string[], text: string, start: number, end: number): void {
+function addIdentifier(tokens: string[], identifier: string): void {
   const before = tokens.length;
   let whole = '';
   let parts = 0;
-  let partStart = start;
-  while (partStart < end) {
-    if (kindOf(text.charCodeAt(partStart)) === JOINER) {
-      partStart++;
+  let start = 0;
+  while (start < identifier.length) {
+    if (kindOf(identifier.charCodeAt(start)) === JOINER) {
+      start++;
       continue;
     }
-    const partEnd = endOfPart(text, partStart, end);
-    const part = text.slice(partStart, partEnd).toLowerCase();
+    const end = endOfPart(identifier, start);
+    const part = identifier.slice(start, end).toLowerCase();
     parts++;
     if (whole.length <= MAX_TOKEN_LENGTH) whole += part;
     addPart(tokens, part);
-    partStart = partEnd;
+    start = end;
   }
   if (parts > 1 && whole.length <= MAX_TOKEN_LENGTH) tokens.push(whole);
   // Hashes and encoded data fall into scores of tiny parts that nobody searches for.
@@ -124,20 +124,18 @@ function addIdentifier(tokens: string[], text: string, start: number, end: numbe
 const MAX_PARTS = 24;
 
 /** End of the part that starts at `start`: `parse|HTTP|Header`, `sha|256`. */
-function endOfPart(text: string, start: number, end: number): number {
-  const first = kindOf(text.charCodeAt(start));
+function endOfPart(identifier: string, start: number): number {
+  const kindAt = (index: number): number =>
+    index < identifier.length ? kindOf(identifier.charCodeAt(index)) : OTHER;
+  const first = kindAt(start);
   let index = start + 1;
-  let kind = index < end ? kindOf(text.charCodeAt(index)) : OTHER;
-  if (first === UPPER && kind === UPPER) {
-    while (index < end && kindOf(text.charCodeAt(index)) === UPPER) index++;
+  if (first === UPPER && kindAt(index) === UPPER) {
+    while (kindAt(index) === UPPER) index++;
     // The last capital of `HTTPHeader` starts the next word.
-    return index < end && kindOf(text.charCodeAt(index)) === LOWER ? index - 1 : index;
+    return kindAt(index) === LOWER ? index - 1 : index;
   }
   const rest = first === UPPER ? LOWER : first;
-  while (index < end && kind === rest) {
-    index++;
-    kind = index < end ? kindOf(text.charCodeAt(index)) : OTHER;
-  }
+  while (kindAt(index) === rest) index++;
   return index;
 }
 

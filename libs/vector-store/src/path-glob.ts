@@ -1,7 +1,7 @@
 /**
  * The search filter's glob over a path inside a repo: `*` within a folder, `**` across folders, `?` one character
- * other than `/`. It matches the whole path, with case. A leading double star and slash also stands for no folder at all, and a
- * glob that ends in `/` means everything below that folder. All other characters stand for themselves.
+ * other than `/`. It matches the whole path, with case. Two stars and a slash at the start of a folder also stand for
+ * no folder at all, and a glob that ends in a slash means all that lies below. Everything else stands for itself.
  *
  * Stores get it as a regular expression for engines of linear time (Rust's, RE2), or match with
  * {@link matchesPathGlob}. Never make a JavaScript RegExp of it: that one takes exponential time on hostile globs.

@@ -102,7 +102,10 @@ export interface VectorStore {
   listRuns(collection: string): Promise<RunRecord[]>;
   deleteRun(collection: string, runId: string): Promise<void>;
 
-  /** Inserts rows, replacing rows of the same id. The caller bounds the batch (a few thousand rows at most). */
+  /**
+   * Inserts rows, replacing rows of the same id. The caller bounds the batch (a few thousand rows at most). A row that
+   * is visible must not be written again by a pending run: it would be hidden until that run is committed.
+   */
   upsertRows(collection: string, rows: ChunkRow[]): Promise<void>;
   /** Sets `removedBy` on the rows with these ids. Unknown ids are ignored. */
   markRemoved(collection: string, ids: string[], runId: string): Promise<void>;
@@ -128,7 +131,11 @@ export interface VectorStore {
   /** Bytes on disk, or null where the store does not say. */
   sizeBytes(collection: string): Promise<number | null>;
 
-  /** Makes searches fast after many writes (compaction, full-text index). Never changes what a search sees. */
+  /**
+   * Makes searches fast after many writes (compaction, full-text index), where it is worth its cost. Never changes what
+   * a search sees. Best called before a run is committed, so that its rows are indexed when they become visible, and
+   * after a sweep, so that their space is given back.
+   */
   optimize(collection: string): Promise<void>;
   /** Rejects with `store_down` when a search could not be answered now. */
   ping(): Promise<void>;

@@ -53,7 +53,10 @@ async function sourceOf(text: string, ref: string | undefined): Promise<IndexSou
   const path = resolve(text);
   const found = await stat(path).catch(() => null);
   if (!found?.isDirectory()) {
-    throw new AppError('source_not_found', `There is no folder ${path} on this machine. A git URL is indexed by the gateway itself.`);
+    throw new AppError(
+      'source_not_found',
+      `There is no folder ${path} on this machine. A git URL is indexed by the gateway itself.`,
+    );
   }
   return { type: 'directory', path };
 }

@@ -28,5 +28,9 @@ export function jobsCommand(context: CliContext): Command {
       else print(`${job.id} is being cancelled.`);
     },
   );
-  return new Command('jobs').description('index jobs').addCommand(list, { isDefault: true }).addCommand(watch).addCommand(cancel);
+  return new Command('jobs')
+    .description('index jobs')
+    .addCommand(list, { isDefault: true })
+    .addCommand(watch)
+    .addCommand(cancel);
 }

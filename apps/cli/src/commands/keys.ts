@@ -22,27 +22,38 @@ export function keysCommand(context: CliContext): Command {
     .action(async (name: string, { scopes, json }: { scopes: Scope[]; json?: boolean }) => {
       const file = keysFile(context);
       const keys = await readKeys(file);
-      if (keys.some((key) => key.name === name)) throw new AppError('usage', `There is a key called "${name}" already.`);
+      if (keys.some((key) => key.name === name))
+        throw new AppError('usage', `There is a key called "${name}" already.`);
       const key = `eg_${randomBytes(24).toString('base64url')}`;
       const sha256 = createHash('sha256').update(key).digest('hex');
       await writeKeys(file, [...keys, { name, sha256, scopes }]);
-      if (json) printJson({ name, key, scopes });
-      else print(`${key}\nThis is the only time it is shown. Restart gateways to let it in.`);
+      if (json) return printJson({ name, key, scopes });
+      print(key);
+      // Apart from the key, so that a script can take that from stdout.
+      process.stderr.write('This is the only time it is shown. Restart gateways to let it in.\n');
     });
-  const list = new Command('list').description('names and scopes').option('--json', 'print JSON').action(
-    async ({ json }: { json?: boolean }) => {
+  const list = new Command('list')
+    .description('names and scopes')
+    .option('--json', 'print JSON')
+    .action(async ({ json }: { json?: boolean }) => {
       const keys = (await readKeys(keysFile(context))).map(({ name, scopes }) => ({ name, scopes }));
       if (json) printJson(keys);
       else print(table([['NAME', 'SCOPES'], ...keys.map(({ name, scopes }) => [name, scopes.join(', ')])]));
-    },
-  );
-  const revoke = new Command('revoke').description('remove a key').argument('<name>').action(async (name: string) => {
-    const file = keysFile(context);
-    const keys = await readKeys(file);
-    if (!keys.some((key) => key.name === name)) throw new AppError('usage', `There is no key called "${name}".`);
-    await writeKeys(file, keys.filter((key) => key.name !== name));
-    print(`"${name}" is revoked. Restart gateways to keep it out.`);
-  });
+    });
+  const revoke = new Command('revoke')
+    .description('remove a key')
+    .argument('<name>')
+    .action(async (name: string) => {
+      const file = keysFile(context);
+      const keys = await readKeys(file);
+      if (!keys.some((key) => key.name === name))
+        throw new AppError('usage', `There is no key called "${name}".`);
+      await writeKeys(
+        file,
+        keys.filter((key) => key.name !== name),
+      );
+      print(`"${name}" is revoked. Restart gateways to keep it out.`);
+    });
   return new Command('keys').description('API keys').addCommand(create).addCommand(list).addCommand(revoke);
 }
 
@@ -56,7 +67,11 @@ async function readKeys(file: string): Promise<StoredKey[]> {
     return (JSON.parse(await readFile(file, 'utf8')) as { keys: StoredKey[] }).keys;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw new AppError('config_invalid', `API_KEYS_FILE ${file} cannot be read: ${(error as Error).message}`, { cause: error });
+    throw new AppError(
+      'config_invalid',
+      `API_KEYS_FILE ${file} cannot be read: ${(error as Error).message}`,
+      { cause: error },
+    );
   }
 }
 

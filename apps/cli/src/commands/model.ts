@@ -8,13 +8,22 @@ import { print, printJson, table } from '../output.ts';
 
 export function modelCommand(context: CliContext): Command {
   const modelDir = modelDirOf(context);
-  const list = new Command('list').description('the catalog').option('--json', 'print JSON').action(
-    async ({ json }: { json?: boolean }) => {
+  const list = new Command('list')
+    .description('the catalog')
+    .option('--json', 'print JSON')
+    .action(async ({ json }: { json?: boolean }) => {
       const models = await Promise.all(
         CATALOG.map(async ({ space, license, maxTokens }) => {
           const installed = await findModel(space.model, { modelDir }).catch(() => null);
           const { model, dimensions } = space;
-          return { name: model, dimensions, maxTokens, license, space: spaceId(space), folder: installed?.folder ?? null };
+          return {
+            name: model,
+            dimensions,
+            maxTokens,
+            license,
+            space: spaceId(space),
+            folder: installed?.folder ?? null,
+          };
         }),
       );
       if (json) return printJson(models);
@@ -22,8 +31,7 @@ export function modelCommand(context: CliContext): Command {
         return [name, String(dimensions), String(maxTokens), license, folder ?? 'not on this machine'];
       });
       print(table([['NAME', 'DIMENSIONS', 'TOKENS', 'LICENCE', 'FOLDER'], ...rows]));
-    },
-  );
+    });
   const pull = new Command('pull')
     .description('fetch a model, or repair it; every file is checked by sha256')
     .argument('<name>')

@@ -17,7 +17,8 @@ export function statusCommand(context: CliContext): Command {
 
       const state = readiness.status === 'ok' ? pc.green('ready') : pc.red('not ready');
       print(`${client.url} is ${state}; store ${cluster.store}, space ${cluster.space}`);
-      for (const [name, check] of Object.entries(readiness.checks)) if (check !== 'ok') print(pc.red(`  ${name}: ${check}`));
+      for (const [name, check] of Object.entries(readiness.checks))
+        if (check !== 'ok') print(pc.red(`  ${name}: ${check}`));
       print('');
       print(
         table([

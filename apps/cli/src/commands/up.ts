@@ -78,7 +78,11 @@ async function indexSource(client: EmbergateClient, context: CliContext): Promis
     id = running;
     print('Going on with the indexing that an earlier start began.');
   }
-  const job: IndexJob = await followJob(client, id, { context, json: false });
+  const job: IndexJob = await followJob(client, id, {
+    context,
+    json: false,
+    onInterrupt: 'The next start goes on with the indexing where it is.',
+  });
   context.signal.throwIfAborted();
   if (job.state !== 'completed') print(pc.yellow(`The index job was ${job.state}.`));
 }

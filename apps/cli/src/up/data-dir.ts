@@ -19,9 +19,13 @@ export async function prepareDataDir(setting: string, lifecycle: Lifecycle): Pro
   } catch (error) {
     if (error instanceof AppError) throw error;
     const { code } = error as NodeJS.ErrnoException;
-    throw new AppError('storage_full', `DATA_DIR ${folder} cannot be written (${code}). Set DATA_DIR to a folder with space that you may write.`, {
-      cause: error,
-    });
+    throw new AppError(
+      'storage_full',
+      `DATA_DIR ${folder} cannot be written (${code}). Set DATA_DIR to a folder with space that you may write.`,
+      {
+        cause: error,
+      },
+    );
   }
   lifecycle.onClose('data folder', () => rm(lock, { force: true }));
   return folder;
@@ -34,7 +38,10 @@ async function claim(lock: string): Promise<void> {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     const pid = Number(await readFile(lock, 'utf8').catch(() => ''));
     if (isAlive(pid)) {
-      throw new AppError('process_failed', `Another Embergate (process ${pid}) uses ${lock.slice(0, -LOCK_FILE.length - 1)}. Stop it, or set DATA_DIR to another folder.`);
+      throw new AppError(
+        'process_failed',
+        `Another Embergate (process ${pid}) uses ${lock.slice(0, -LOCK_FILE.length - 1)}. Stop it, or set DATA_DIR to another folder.`,
+      );
     }
     await writeFile(lock, String(process.pid));
   }

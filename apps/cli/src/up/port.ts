@@ -10,7 +10,9 @@ export async function assertPortFree(host: string, port: number): Promise<void> 
     await once(server, 'listening');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
-    throw new AppError('port_in_use', `Port ${port} on ${host} is in use. Set GATEWAY_PORT to another one.`, { cause: error });
+    throw new AppError('port_in_use', `Port ${port} on ${host} is in use. Set GATEWAY_PORT to another one.`, {
+      cause: error,
+    });
   }
   server.close();
   await once(server, 'close');

@@ -18,7 +18,13 @@ export interface ServicesParts {
 }
 
 /** Starts the queue's server and one process of each app; they stop in reverse order. */
-export async function startServices({ context, lifecycle, dataDir, modelDir, cacheDir }: ServicesParts): Promise<{ url: string }> {
+export async function startServices({
+  context,
+  lifecycle,
+  dataDir,
+  modelDir,
+  cacheDir,
+}: ServicesParts): Promise<{ url: string }> {
   const { config, signal } = context;
   const say = (message: string): void => void process.stderr.write(`${pc.dim(message)}\n`);
   // Before anything slow: a port in use is known at once.
@@ -32,7 +38,12 @@ export async function startServices({ context, lifecycle, dataDir, modelDir, cac
     WORKER_TIER: 'cpu',
   };
   const launch = async (name: AppName): Promise<Record<string, unknown>> => {
-    const { supervisor, details } = await Supervisor.start({ name, env, logDir: join(dataDir, 'logs'), onRestart: say });
+    const { supervisor, details } = await Supervisor.start({
+      name,
+      env,
+      logDir: join(dataDir, 'logs'),
+      onRestart: say,
+    });
     lifecycle.onClose(name, () => supervisor.stop());
     say(`${name} started (process ${supervisor.pid})`);
     return details;
@@ -50,7 +61,11 @@ export async function startServices({ context, lifecycle, dataDir, modelDir, cac
       signal,
       onFetch: () => say('No Redis or Valkey on the PATH; fetching Valkey 9.1 (1.6 MB) ...'),
     });
-    const server = await startRedisServer({ binary, dataDir: join(dataDir, 'queue'), log: createLogger('up', 'warn') });
+    const server = await startRedisServer({
+      binary,
+      dataDir: join(dataDir, 'queue'),
+      log: createLogger('up', 'warn'),
+    });
     lifecycle.onClose('queue server', () => server.stop());
     say(`queue started: ${binary}`);
     return server.url;

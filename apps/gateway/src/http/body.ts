@@ -14,7 +14,9 @@ export function jsonBody(limitBytes: number): RequestHandler[] {
   };
   const read = express.raw({ type: () => true, limit: limitBytes, inflate: true });
   const readBounded: RequestHandler = (request, response, next) => {
-    read(request, response, (error?: unknown) => next(error === undefined ? undefined : readFailure(error, limitBytes)));
+    read(request, response, (error?: unknown) =>
+      next(error === undefined ? undefined : readFailure(error, limitBytes)),
+    );
   };
   const parse: RequestHandler = (request, _response, next) => {
     request.body = parseJson(Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0));
@@ -40,7 +42,13 @@ function parseJson(bytes: Buffer): unknown {
 function readFailure(error: unknown, limitBytes: number): AppError {
   const type = error instanceof Error && 'type' in error ? error.type : '';
   if (type === 'entity.too.large') {
-    return new AppError('payload_too_large', `The body may have ${limitBytes} bytes at most.`, { cause: error });
+    return new AppError('payload_too_large', `The body may have ${limitBytes} bytes at most.`, {
+      cause: error,
+    });
   }
-  return new AppError('invalid_request', error instanceof Error ? error.message : 'The body could not be read.', { cause: error });
+  return new AppError(
+    'invalid_request',
+    error instanceof Error ? error.message : 'The body could not be read.',
+    { cause: error },
+  );
 }

@@ -16,7 +16,10 @@ export function browserGuard({ checkHost }: { checkHost: boolean }): RequestHand
   return (request, _response, next) => {
     const host = request.headers.host ?? '';
     if (checkHost && !isLocalName(host)) {
-      throw new AppError('forbidden_host', `Host ${JSON.stringify(host)} is not served without API keys; use 127.0.0.1 or localhost.`);
+      throw new AppError(
+        'forbidden_host',
+        `Host ${JSON.stringify(host)} is not served without API keys; use 127.0.0.1 or localhost.`,
+      );
     }
     const { origin } = request.headers;
     if (origin !== undefined && !isSameOrigin(origin, host)) {

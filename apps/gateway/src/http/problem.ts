@@ -8,16 +8,21 @@ const OPENAI_PATHS = /^\/v1\/(embeddings|models)(\/|$)/;
 /** The one place where an error becomes an HTTP answer: RFC 9457 problem+json. */
 export const problemHandler =
   (log: Logger): ErrorRequestHandler =>
+  // eslint-disable-next-line max-params -- by its four parameters Express knows an error handler
   (thrown: unknown, request, response: Response, _next) => {
     const error = toAppError(thrown);
     const requestId = String(response.locals['requestId'] ?? '');
-    log[error.kind.logLevel]({ err: error.kind.http >= 500 ? thrown : undefined, code: error.code, requestId }, error.message);
+    log[error.kind.logLevel](
+      { err: error.kind.http >= 500 ? thrown : undefined, code: error.code, requestId },
+      error.message,
+    );
     if (response.headersSent) {
       response.destroy();
       return;
     }
     const { http: status, title } = ERROR_KINDS[error.code];
-    const detail = error.code === 'internal' ? 'See the log of the gateway for this request id.' : error.message;
+    const detail =
+      error.code === 'internal' ? 'See the log of the gateway for this request id.' : error.message;
     const { retryAfterMs, ...rest } = error.details;
     const waitMs = retryAfterMs ?? (status === 503 || status === 429 ? 1_000 : undefined);
     if (waitMs !== undefined) response.set('Retry-After', String(Math.max(1, Math.ceil(waitMs / 1_000))));
@@ -41,10 +46,15 @@ export const problemHandler =
 
 /** Details callers may act on; causes and reasons stay inside unless named here. */
 function publicDetails({ jobId, reason, issues }: Record<string, unknown>): Record<string, unknown> {
-  return { ...(jobId !== undefined && { jobId }), ...(reason !== undefined && { reason }), ...(issues !== undefined && { issues }) };
+  return {
+    ...(jobId !== undefined && { jobId }),
+    ...(reason !== undefined && { reason }),
+    ...(issues !== undefined && { issues }),
+  };
 }
 
 function openAiError({ code, kind }: AppError, message: string): Record<string, unknown> {
-  const type = kind.http === 429 ? 'rate_limit_error' : kind.http < 500 ? 'invalid_request_error' : 'server_error';
+  const type =
+    kind.http === 429 ? 'rate_limit_error' : kind.http < 500 ? 'invalid_request_error' : 'server_error';
   return { message, type, param: null, code };
 }

@@ -1,25 +1,36 @@
 import type { Request, Response } from 'express';
 
+export interface EventStream<T> {
+  event: string;
+  everyMs: number;
+  /** Aborts when the gateway stops: streams would keep it from closing. */
+  closing: AbortSignal;
+  next: () => Promise<{ data: T; last: boolean }>;
+}
+
 /** Sends `next()` as server-sent events until it returns `last: true`, the client leaves, or it throws (an `error` event). */
 export async function sendEvents<T>(
   request: Request,
   response: Response,
-  { event, everyMs, next }: { event: string; everyMs: number; next: () => Promise<{ data: T; last: boolean }> },
+  { event, everyMs, closing, next }: EventStream<T>,
 ): Promise<void> {
   // The first one before the headers: an unknown id is still a 404.
   let current = await next();
-  const gone = new AbortController();
-  request.once('close', () => gone.abort());
-  response.status(200).set({ 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' });
+  const left = new AbortController();
+  request.once('close', () => left.abort());
+  const gone = AbortSignal.any([left.signal, closing]);
+  response
+    .status(200)
+    .set({ 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' });
   response.flushHeaders();
   let sent = '';
-  while (!gone.signal.aborted) {
+  while (!gone.aborted) {
     const text = JSON.stringify(current.data);
     if (text !== sent) response.write(`event: ${event}\ndata: ${text}\n\n`);
     sent = text;
     if (current.last) break;
-    await wait(everyMs, gone.signal);
-    if (gone.signal.aborted) return;
+    await wait(everyMs, gone);
+    if (gone.aborted) break;
     try {
       current = await next();
     } catch (error) {

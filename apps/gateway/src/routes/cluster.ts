@@ -28,10 +28,10 @@ export const clusterHandler =
   };
 
 export const clusterEventsHandler =
-  (parts: ClusterParts): Handler =>
+  (parts: ClusterParts, closing: AbortSignal): Handler =>
   async (request, response) => {
     const next = async () => ({ data: await describeCluster(parts), last: false });
-    await sendEvents(request, response, { event: 'cluster', everyMs: EVENT_INTERVAL_MS, next });
+    await sendEvents(request, response, { event: 'cluster', everyMs: EVENT_INTERVAL_MS, closing, next });
   };
 
 async function describeCluster({ tiers, space, workers, lanes, store }: ClusterParts): Promise<Cluster> {
@@ -41,7 +41,8 @@ async function describeCluster({ tiers, space, workers, lanes, store }: ClusterP
       const beats = living.filter((beat) => beat.tier === name && beat.space === space);
       const ready = beats.filter((beat) => beat.state === 'ready');
       const fits = ready.flatMap(({ fit }) => (fit ? [fit] : []));
-      const state = ready.length > 0 ? 'ready' : beats.some((beat) => beat.state === 'starting') ? 'starting' : 'down';
+      const state =
+        ready.length > 0 ? 'ready' : beats.some((beat) => beat.state === 'starting') ? 'starting' : 'down';
       return {
         name,
         state,
@@ -66,7 +67,9 @@ export const livezHandler: Handler = (_request, response) => response.json({ sta
 export const readyzHandler =
   ({ tiers, space, workers, store }: ClusterParts, pingQueue: () => Promise<unknown>): Handler =>
   async (_request, response) => {
-    const ready = workers.living().some((beat) => beat.state === 'ready' && beat.space === space && tiers.includes(beat.tier));
+    const ready = workers
+      .living()
+      .some((beat) => beat.state === 'ready' && beat.space === space && tiers.includes(beat.tier));
     const [storeCheck, queueCheck] = await Promise.all([probe(() => store.ping()), probe(pingQueue)]);
     const checks = {
       store: storeCheck,

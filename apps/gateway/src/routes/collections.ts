@@ -7,7 +7,10 @@ export const listCollectionsHandler =
   (store: VectorStore): Handler =>
   async (_request, response) => {
     const stamps = await store.listCollections();
-    response.json({ data: await Promise.all(stamps.map((stamp) => describe(store, stamp))), nextCursor: null });
+    response.json({
+      data: await Promise.all(stamps.map((stamp) => describe(store, stamp))),
+      nextCursor: null,
+    });
   };
 
 export const getCollectionHandler =
@@ -24,13 +27,18 @@ export const deleteCollectionHandler =
     response.status(204).end();
   };
 
-async function describe(store: VectorStore, { name, space, createdAt }: CollectionStamp): Promise<Collection> {
+async function describe(
+  store: VectorStore,
+  { name, space, createdAt }: CollectionStamp,
+): Promise<Collection> {
   const [counts, runs, sizeBytes] = await Promise.all([
     store.countByRepo(name),
     store.listRuns(name),
     store.sizeBytes(name),
   ]);
-  const committed = runs.filter((run) => run.state === 'committed').sort((a, b) => b.startedAt.localeCompare(a.startedAt));
+  const committed = runs
+    .filter((run) => run.state === 'committed')
+    .sort((a, b) => b.startedAt.localeCompare(a.startedAt));
   return {
     name,
     space,
@@ -38,7 +46,13 @@ async function describe(store: VectorStore, { name, space, createdAt }: Collecti
     chunks: counts.reduce((sum, { chunks }) => sum + chunks, 0),
     repos: counts.map(({ repo, chunks }) => {
       const last = committed.find((run) => run.repo === repo);
-      return { name: repo, chunks, commit: last?.commit ?? null, lastRun: last?.id ?? null, lastRunAt: last?.finishedAt ?? null };
+      return {
+        name: repo,
+        chunks,
+        commit: last?.commit ?? null,
+        lastRun: last?.id ?? null,
+        lastRunAt: last?.finishedAt ?? null,
+      };
     }),
     sizeBytes,
     createdAt,

@@ -1,5 +1,9 @@
 import { AppError } from '@embergate/contracts/errors.ts';
-import type { EmbeddingsRequest, EmbeddingsResponse, ModelsResponse } from '@embergate/contracts/http-embeddings.ts';
+import type {
+  EmbeddingsRequest,
+  EmbeddingsResponse,
+  ModelsResponse,
+} from '@embergate/contracts/http-embeddings.ts';
 import type { InputType } from '@embergate/contracts/space.ts';
 import type { InstalledModel } from '@embergate/models/installed-model.ts';
 import type { Handler } from '../app.ts';
@@ -28,11 +32,15 @@ export const embeddingsHandler =
       );
     }
     const signal = abortedWhenGone(response);
-    const single = typeof body.input === 'string' ? body.input : body.input.length === 1 ? body.input[0] : undefined;
+    const single =
+      typeof body.input === 'string' ? body.input : body.input.length === 1 ? body.input[0] : undefined;
     let vectors: Float32Array[];
     let tokens: number;
     if (single !== undefined) {
-      const one = await embedder.embedOne(single, inputType, { deadlineMs: body.deadlineMs ?? queryDeadlineMs, signal });
+      const one = await embedder.embedOne(single, inputType, {
+        deadlineMs: body.deadlineMs ?? queryDeadlineMs,
+        signal,
+      });
       vectors = [one.vector];
       tokens = one.tokens;
       setEmbeddingHeaders(response, one.report, one.timingsMs);
@@ -57,7 +65,10 @@ function checkModel(body: EmbeddingsRequest, model: InstalledModel): InputType {
   const asksForQuery = body.model.endsWith(QUERY_SUFFIX);
   const name = asksForQuery ? body.model.slice(0, -QUERY_SUFFIX.length) : body.model;
   if (name !== model.name) {
-    throw new AppError('model_not_found', `There is no model ${JSON.stringify(name)} here; this gateway serves ${model.name}.`);
+    throw new AppError(
+      'model_not_found',
+      `There is no model ${JSON.stringify(name)} here; this gateway serves ${model.name}.`,
+    );
   }
   return body.input_type ?? (asksForQuery ? 'query' : 'document');
 }

@@ -36,14 +36,14 @@ export const getIndexJobHandler =
 
 /** GET /v1/index-jobs/{id}/events */
 export const watchIndexJobHandler =
-  (jobs: IndexJobs): Handler =>
+  (jobs: IndexJobs, closing: AbortSignal): Handler =>
   async (request, response) => {
     const id = String(request.params['id']);
     const next = async (): Promise<{ data: IndexJob; last: boolean }> => {
       const job = await jobs.get(id);
       return { data: job, last: isEnded(job.state) };
     };
-    await sendEvents(request, response, { event: 'job', everyMs: EVENT_INTERVAL_MS, next });
+    await sendEvents(request, response, { event: 'job', everyMs: EVENT_INTERVAL_MS, closing, next });
   };
 
 export const cancelIndexJobHandler =

@@ -1,4 +1,9 @@
-import type { EmbeddingReport, SearchRequest, SearchResponse, SearchTimings } from '@embergate/contracts/http-search.ts';
+import type {
+  EmbeddingReport,
+  SearchRequest,
+  SearchResponse,
+  SearchTimings,
+} from '@embergate/contracts/http-search.ts';
 import { search, type SearchParts } from '@embergate/retrieval/search.ts';
 import type { Response } from 'express';
 import type { Handler } from '../app.ts';

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
-import { lexicalDocument } from './lexical-text.ts';
-import type { ChunkRow, RunRecord, RunState } from './store.ts';
+import { lexicalDocument } from '../lexical-text.ts';
+import type { ChunkRow, RunRecord, RunState } from '../store.ts';
 
 /** A small space, so that a vector can be written down in a test. */
 export const space: EmbeddingSpace = {

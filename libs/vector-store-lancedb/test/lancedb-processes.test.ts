@@ -1,0 +1,216 @@
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { row, run, space, vectorOf } from '@embergate/vector-store/conformance/samples.ts';
+import type { VectorStore } from '@embergate/vector-store/store.ts';
+import { createLanceDbStore, type LanceDbStoreOptions } from '../src/lancedb-store.ts';
+
+const script = new URL('./fixtures/indexing-process.ts', import.meta.url).pathname;
+
+let path: string;
+let stores: VectorStore[];
+let children: ChildProcessWithoutNullStreams[];
+
+beforeEach(async () => {
+  path = await mkdtemp(join(tmpdir(), 'embergate-lancedb-'));
+  stores = [];
+  children = [];
+});
+afterEach(async () => {
+  for (const child of children) child.kill('SIGKILL');
+  for (const store of stores) await store.close();
+  await rm(path, { recursive: true, force: true });
+});
+
+async function open(options: Partial<LanceDbStoreOptions> = {}): Promise<VectorStore> {
+  const store = await createLanceDbStore({ path, ...options });
+  stores.push(store);
+  return store;
+}
+
+function startIndexing(runId: string): {
+  child: ChildProcessWithoutNullStreams;
+  line: (text: string) => Promise<void>;
+} {
+  const child = spawn(process.execPath, [script, path, runId]);
+  children.push(child);
+  let output = '';
+  let errors = '';
+  child.stdout.on('data', (data: Buffer) => (output += data.toString()));
+  child.stderr.on('data', (data: Buffer) => (errors += data.toString()));
+  const line = async (text: string): Promise<void> => {
+    while (!output.includes(`${text}\n`)) {
+      if (child.exitCode !== null) throw new Error(`the indexing process ended: ${errors}`);
+      await Promise.race([once(child.stdout, 'data'), once(child, 'close')]);
+    }
+  };
+  return { child, line };
+}
+
+describe('an indexer in a process of its own', () => {
+  test('writes for as long as it likes and is seen the moment it publishes', async () => {
+    const store = await open();
+    await store.ensureCollection('default', space);
+    await store.upsertRows('default', [row({ path: 'before.ts' })]);
+    const { child, line } = startIndexing('other-process');
+    for (const batch of ['batch 0', 'batch 1', 'batch 3']) {
+      await line(batch);
+      expect(await store.countByRepo('default')).toEqual([{ repo: 'app', chunks: 1 }]);
+    }
+    child.stdin.write('publish\n');
+    await line('published');
+    const [count] = await store.countByRepo('default');
+    expect(count?.chunks).toBeGreaterThan(80);
+    expect((count?.chunks ?? 0) % 20).toBe(1);
+  });
+
+  test('may be killed at any moment: nothing of it is seen, and what it left can be swept', async () => {
+    const store = await open({ waitingRows: 0, keepReplacedMs: 0 });
+    await store.ensureCollection('default', space);
+    await store.upsertRows('default', [row({ path: 'before.ts' })]);
+    for (const runId of ['first', 'second', 'third']) {
+      const { child, line } = startIndexing(runId);
+      await line('batch 1');
+      child.kill('SIGKILL');
+      await once(child, 'close');
+      expect(await store.countByRepo('default')).toEqual([{ repo: 'app', chunks: 1 }]);
+      await store.putRun(run(runId, 'cancelled'));
+      await store.deleteRows('default', { addedBy: runId });
+      await store.deleteRun('default', runId);
+      await store.optimize('default');
+      expect(await store.countByRepo('default')).toEqual([{ repo: 'app', chunks: 1 }]);
+    }
+  });
+
+  test('two of them index at the same time while a third optimises, and no row is lost', async () => {
+    const store = await open({ waitingRows: 0, keepReplacedMs: 0 });
+    await store.ensureCollection('default', space);
+    const indexers = ['left', 'right'].map(startIndexing);
+    for (const batch of ['batch 1', 'batch 3', 'batch 5']) {
+      await Promise.all(indexers.map(({ line }) => line(batch)));
+      await store.optimize('default');
+    }
+    for (const { child } of indexers) child.stdin.write('publish\n');
+    await Promise.all(indexers.map(({ line }) => line('published')));
+    await store.optimize('default');
+    const paths = new Set<string>();
+    for await (const page of store.stamps('default', 'app')) for (const stamp of page) paths.add(stamp.path);
+    const [count] = await store.countByRepo('default');
+    expect(count?.chunks).toBe(paths.size);
+    expect(paths.size % 20).toBe(0);
+    for (const runId of ['left', 'right']) {
+      const batches = [...paths].filter((p) => p.startsWith(`${runId}/`)).map((p) => Number(p.split('/')[1]));
+      expect(new Set(batches).size * 20).toBe(batches.length);
+      expect(Math.max(...batches) + 1).toBe(new Set(batches).size);
+    }
+  });
+});
+
+describe('several stores over one folder', () => {
+  test('create the same collections at the same time and keep every row they write right after', async () => {
+    const all = [await open(), await open(), await open()];
+    for (let round = 0; round < 8; round++) {
+      const name = `round-${round}`;
+      const writes = all.map(async (store, i) => {
+        await store.ensureCollection(name, space);
+        await store.upsertRows(name, [row({ path: `${i}.ts` })]);
+      });
+      await Promise.all(writes);
+      expect(await all[0]?.countByRepo(name)).toEqual([{ repo: 'app', chunks: 3 }]);
+    }
+    expect((await readdir(path)).filter((name) => !name.endsWith('.lance'))).toEqual([]);
+  });
+
+  test('mark and clear rows at the same time without losing a mark', async () => {
+    const [one, other] = [await open(), await open()];
+    await one.ensureCollection('default', space);
+    const rows = Array.from({ length: 40 }, (_, i) => row({ path: `${i}.ts` }));
+    await one.upsertRows('default', rows);
+    await Promise.all(
+      rows.map(({ id }, i) => (i % 2 === 0 ? one : other).markRemoved('default', [id], `run-${i % 4}`)),
+    );
+    await Promise.all([
+      one.clearRemovedMarks('default', 'run-0'),
+      other.clearRemovedMarks('default', 'run-1'),
+    ]);
+    const marks: (string | null)[] = [];
+    for await (const page of one.stamps('default', 'app'))
+      marks.push(...page.map((stamp) => stamp.removedBy));
+    expect(marks.filter((mark) => mark === null)).toHaveLength(20);
+    expect(marks.filter((mark) => mark === 'run-2' || mark === 'run-3')).toHaveLength(20);
+  });
+});
+
+describe('optimising', () => {
+  const rows = Array.from({ length: 9_000 }, (_, i) => row({ path: `${i}.ts`, text: `text ${i}` }));
+
+  const dataFiles = (): Promise<string[]> => readdir(join(path, 'chunks_default.lance', 'data'));
+
+  test('never takes data from under a reader that started before it', async () => {
+    const reader = await open();
+    const writer = await open({ waitingRows: 0 });
+    await writer.ensureCollection('default', space);
+    for (let start = 0; start < rows.length; start += 3_000) {
+      await writer.upsertRows('default', rows.slice(start, start + 3_000));
+    }
+    const pages = reader.stamps('default', 'app')[Symbol.asyncIterator]();
+    const first = await pages.next();
+    await writer.optimize('default');
+    await writer.deleteRows('default', { addedBy: 'run-0' });
+    await writer.optimize('default');
+    let seen = first.done === true ? 0 : first.value.length;
+    for (let page = await pages.next(); page.done !== true; page = await pages.next())
+      seen += page.value.length;
+    expect(seen).toBe(rows.length);
+  });
+
+  test('gives the space of deleted rows back once nobody can be reading them', async () => {
+    const store = await open({ waitingRows: 0, keepReplacedMs: 0 });
+    await store.ensureCollection('default', space);
+    await store.upsertRows('default', rows);
+    await store.optimize('default');
+    await store.deleteRows('default', { addedBy: 'run-0' });
+    await store.optimize('default');
+    await store.optimize('default');
+    expect(await dataFiles()).toEqual([]);
+    expect(await store.sizeBytes('default')).toBeGreaterThan(0);
+  });
+
+  test('is left alone while too few rows wait, and searches find those by a scan', async () => {
+    const store = await open();
+    await store.ensureCollection('default', space);
+    await store.upsertRows('default', rows.slice(0, 50));
+    await store.upsertRows('default', rows.slice(50, 100));
+    const files = async (): Promise<number> =>
+      (await readdir(join(path, 'chunks_default.lance', 'data'))).length;
+    const before = await files();
+    await store.optimize('default');
+    expect(await files()).toBe(before);
+    const found = await store.searchLexical('default', 'text 57', { limit: 1, filter: {} });
+    expect(found[0]?.path).toBe('57.ts');
+  });
+});
+
+describe('a folder that cannot be used', () => {
+  test('is reported as such, not as a missing store', async () => {
+    const file = join(path, 'a-file');
+    await writeFile(file, 'no folder');
+    await expect(createLanceDbStore({ path: join(file, 'data') })).rejects.toMatchObject({
+      code: 'storage_full',
+    });
+    await expect(createLanceDbStore({ path: file })).rejects.toMatchObject({ code: 'storage_full' });
+  });
+
+  test('that was deleted under a running store makes the ping fail', async () => {
+    const store = await open();
+    await store.ping();
+    await rm(path, { recursive: true });
+    await expect(store.ping()).rejects.toMatchObject({ code: 'store_down' });
+    await expect(store.searchDense('default', vectorOf(1), { limit: 1, filter: {} })).rejects.toMatchObject({
+      code: 'collection_not_found',
+    });
+  });
+});

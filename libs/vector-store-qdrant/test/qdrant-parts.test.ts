@@ -1,0 +1,167 @@
+import { createServer, type Server } from 'node:http';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { afterEach, describe, expect, test } from 'vitest';
+import { row, vectorOf } from '@embergate/vector-store/conformance/samples.ts';
+import { parsePathGlob } from '@embergate/vector-store/path-glob.ts';
+import { parseEndpoint } from '../src/endpoint.ts';
+import { toStoreError } from '../src/failures.ts';
+import { firstMatching } from '../src/first-matching.ts';
+import { batchesOf, pointId, pointOf } from '../src/points.ts';
+import { createQdrantStore } from '../src/qdrant-store.ts';
+import { documentVector, queryVector } from '../src/sparse-vector.ts';
+
+describe('QDRANT_URL', () => {
+  test.each([
+    ['http://localhost', 'localhost', 6333, false, ''],
+    ['http://localhost:80', 'localhost', 80, false, ''],
+    ['http://10.0.0.7:7000/', '10.0.0.7', 7000, false, ''],
+    ['https://cloud.example', 'cloud.example', 443, true, ''],
+    ['https://cloud.example:6333', 'cloud.example', 6333, true, ''],
+    ['https://proxy.example/vectors/qdrant/', 'proxy.example', 443, true, '/vectors/qdrant'],
+    ['http://[::1]:6333', '[::1]', 6333, false, ''],
+  ])('%s reaches the host, port and path it names', (url, host, port, https, prefix) => {
+    expect(parseEndpoint(url)).toEqual({ host, port, https, prefix });
+  });
+
+  test.each(['localhost:6333', 'grpc://localhost:6334', '', 'http://'])('"%s" stops the start', (url) => {
+    expect(() => createQdrantStore({ url })).toThrow(expect.objectContaining({ code: 'config_invalid' }));
+  });
+});
+
+describe('a Qdrant that is away', () => {
+  let server: Server | undefined;
+  afterEach(() => server?.close());
+
+  /** Stands in for a Qdrant in trouble, which a real one cannot be asked to be. */
+  async function startTrouble(answers: (number | null)[]): Promise<{ url: string; requests: () => number }> {
+    let requests = 0;
+    server = createServer((request, response) => {
+      const status = answers[requests++] ?? 200;
+      if (answers[requests - 1] === null) request.socket.destroy();
+      else
+        response
+          .writeHead(status, { 'content-type': 'application/json' })
+          .end(
+            JSON.stringify({ result: { collections: [] }, status: status < 300 ? 'ok' : { error: 'busy' } }),
+          );
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests: () => requests };
+  }
+
+  test('is reported as away, soon', async () => {
+    const { url } = await startTrouble([]);
+    await new Promise((resolve) => server?.close(resolve));
+    const start = performance.now();
+    await expect(createQdrantStore({ url }).ping()).rejects.toMatchObject({ code: 'store_down' });
+    expect(performance.now() - start).toBeLessThan(5_000);
+  });
+
+  test('for a moment only is asked again: 503, 429 and a broken connection', async () => {
+    for (const answer of [503, 429, null]) {
+      const { url, requests } = await startTrouble([answer, answer, 200]);
+      await createQdrantStore({ url }).ping();
+      expect(requests()).toBe(3);
+      server?.close();
+    }
+  });
+
+  test('for longer is not asked for ever, and an error of another kind not at all', async () => {
+    const busy = await startTrouble([503, 503, 503, 503]);
+    await expect(createQdrantStore({ url: busy.url }).ping()).rejects.toMatchObject({ code: 'store_down' });
+    expect(busy.requests()).toBe(3);
+    server?.close();
+    const broken = await startTrouble([500, 200]);
+    await expect(createQdrantStore({ url: broken.url }).ping()).rejects.toMatchObject({ code: 'store_down' });
+    expect(broken.requests()).toBe(1);
+  });
+
+  test('or full, or locked, says which', () => {
+    const failure = (status: number, error: string): unknown =>
+      Object.assign(new Error('http'), { status, data: { status: { error } } });
+    const codes = [
+      failure(
+        500,
+        'Service internal error: No space left on device: WAL buffer size exceeds available disk space',
+      ),
+      failure(404, "Not found: Collection `embergate_chunks_x` doesn't exist!"),
+      failure(400, 'Wrong input: Vector dimension error: expected dim: 4, got 3'),
+      failure(401, 'Must provide an API key'),
+    ].map((error) => toStoreError(error, 'x').code);
+    expect(codes).toEqual(['storage_full', 'collection_not_found', 'space_mismatch', 'store_down']);
+  });
+});
+
+describe('points', () => {
+  test('have a UUID that follows from the row id, and no two rows share one', () => {
+    const ids = new Set(Array.from({ length: 10_000 }, (_, i) => pointId(`row-${i}`)));
+    expect(ids.size).toBe(10_000);
+    expect(pointId('row-1')).toBe(pointId('row-1'));
+    expect(pointId('row-1')).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  });
+
+  test('say in which folders a row lies, and nothing of a removal that was not', () => {
+    const { payload } = pointOf(row({ path: 'src/http/router.ts' }));
+    expect(payload).toMatchObject({ folders: ['src', 'src/http'], addedBy: 'run-0' });
+    expect(payload).not.toHaveProperty('removedBy');
+    expect(payload).not.toHaveProperty('lexicalText');
+  });
+
+  test.each([
+    ['vectors of 3584 numbers', row({ vector: new Float32Array(3_584).map(() => Math.random()) })],
+    ['long texts of many bytes a character', row({ text: '漢'.repeat(40_000) })],
+    ['small rows', row()],
+  ])('go in batches that a server takes: %s', (_, one) => {
+    const rows = Array.from({ length: 700 }, () => one);
+    const batches = [...batchesOf(rows)];
+    expect(batches.flat()).toHaveLength(rows.length);
+    for (const batch of batches) {
+      const bytes = Buffer.byteLength(JSON.stringify({ points: batch.map(pointOf) }));
+      expect(bytes).toBeLessThan(8 * 1024 * 1024);
+    }
+  });
+});
+
+describe('sparse vectors', () => {
+  test('weigh a second mention less than the first, and a long text less than a short one', () => {
+    const [once_, twice] = [documentVector('header other'), documentVector('header header')];
+    const [one, two] = [once_.values[0] ?? 0, twice.values[0] ?? 0];
+    expect(two).toBeGreaterThan(one);
+    expect(two).toBeLessThan(2 * one);
+    expect(documentVector(`header ${'filler '.repeat(500)}`).values[0]).toBeLessThan(one);
+  });
+
+  test('meet when the terms are equal, and nowhere else', () => {
+    const document = documentVector('parse http header');
+    const query = queryVector(['header', 'body']);
+    expect(query.indices.filter((index) => document.indices.includes(index))).toHaveLength(1);
+    for (const index of query.indices) expect(index).toBeLessThan(2 ** 32);
+  });
+});
+
+describe('a glob that the server cannot evaluate', () => {
+  const ranking = Array.from({ length: 10_000 }, (_, i) => ({
+    path: i % 1_000 === 999 ? `${i}.py` : `${i}.ts`,
+  }));
+
+  test('is looked for down to the end of the ranking, in few requests', async () => {
+    const sizes: number[] = [];
+    const read = async (size: number): Promise<{ path: string }[]> => {
+      sizes.push(size);
+      return ranking.slice(0, size);
+    };
+    const found = await firstMatching(parsePathGlob('*.py'), 100, read);
+    expect(found.map(({ path }) => path)).toEqual(
+      ranking.filter((_, i) => i % 1_000 === 999).map(({ path }) => path),
+    );
+    expect(sizes).toEqual([256, 1_024, 4_096, 16_384]);
+    expect(await firstMatching(parsePathGlob('*.ts'), 3, read)).toHaveLength(3);
+    expect(sizes).toHaveLength(5);
+  });
+});
+
+test('a vector is sent as the numbers it holds', () => {
+  const vector = vectorOf(0.1, 0.2, 0.3);
+  expect(Float32Array.from(JSON.parse(JSON.stringify(Array.from(vector))) as number[])).toEqual(vector);
+});
