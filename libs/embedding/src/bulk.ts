@@ -12,7 +12,7 @@ export type JobWindow = ReturnType<typeof pLimit>;
 export const createJobWindow = (): JobWindow => pLimit(WINDOW);
 
 /** Cuts texts into jobs, in the order given. */
-function packJobs(inputs: readonly Uint32Array[]): Uint32Array[][] {
+export function packJobs(inputs: readonly Uint32Array[]): Uint32Array[][] {
   const jobs: Uint32Array[][] = [];
   let job: Uint32Array[] = [];
   let tokens = 0;

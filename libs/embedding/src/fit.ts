@@ -12,14 +12,14 @@ export interface Sample {
 }
 
 /** A batch costs what it is padded to, not what is in it. */
-const paddedTokens = (batch: readonly { length: number }[]): number =>
+export const paddedTokens = (batch: readonly { length: number }[]): number =>
   batch.length * batch.reduce((longest, ids) => Math.max(longest, ids.length), 0);
 
 /**
  * Least squares over samples of several sizes; neither coefficient is ever negative.
  * Samples of one size identify only one of the two: then `a` is 0.
  */
-function fitDuration(samples: readonly Sample[]): Fit {
+export function fitDuration(samples: readonly Sample[]): Fit {
   const n = samples.length;
   const meanX = samples.reduce((sum, s) => sum + s.paddedTokens, 0) / n;
   const meanY = samples.reduce((sum, s) => sum + s.ms, 0) / n;

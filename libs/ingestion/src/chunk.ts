@@ -75,7 +75,7 @@ export async function createChunker(options: ChunkerOptions = {}): Promise<Chunk
       const language = languageOf(path, text);
       const source = new SourceLines(text);
       const spans = await spansOf(language, source);
-      return spans.flatMap((span) => chunksOf(span, language.language, source, maxChars));
+      return spans.flatMap((span) => chunksOf(span, { language: language.language, source, maxChars }));
     },
     close: () => pool.close(),
   };
@@ -86,7 +86,13 @@ function plainSpans(source: SourceLines, maxChars: number): Span[] {
   return lineWindows(source, rows).map((window) => ({ ...window, symbol: '', kind: null, signature: '' }));
 }
 
-function chunksOf(span: Span, language: string, source: SourceLines, maxChars: number): Chunk[] {
+interface FileToCut {
+  language: string;
+  source: SourceLines;
+  maxChars: number;
+}
+
+function chunksOf(span: Span, { language, source, maxChars }: FileToCut): Chunk[] {
   const { symbol, kind, signature } = span;
   const [startLine, endLine] = [span.first + 1, span.last + 1];
   const text = source.slice(span.first, span.last);

@@ -91,11 +91,12 @@ export async function runIndex(parts: IndexRunParts, request: IndexRunRequest): 
     await store.markRemoved(collection, stale.slice(at, at + MARK_BATCH), runId);
   }
   await checkCount(store, request, pass.chunkCount);
+  // Before anybody sees the rows: a search would have to scan what the full-text index does not hold yet.
+  await store.optimize(collection);
   request.signal.throwIfAborted();
   await store.putRun({ ...run, state: 'committed', finishedAt: new Date().toISOString() });
   // Not before: their vectors may have been worth copying.
   for (const { id } of deadRuns) await undoRun(store, { collection, runId: id });
-  await store.optimize(collection);
 }
 
 /** What is about to be published must be what was found: a row lost on the way would be missing from every answer. */
@@ -150,7 +151,7 @@ class RunPass {
     } finally {
       await Promise.all(this.#underWay);
     }
-    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#failure !== undefined) throw this.#failure as Error;
   }
 
   /** Ids of rows that are no longer in the source, or that a full run has made anew. */
@@ -204,7 +205,7 @@ class RunPass {
       this.#underWay.add(work);
     }
     while (this.#underWay.size >= BATCHES_AT_A_TIME) await Promise.race(this.#underWay);
-    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#failure !== undefined) throw this.#failure as Error;
   }
 
   async #write(batch: NewChunk[]): Promise<void> {

@@ -45,9 +45,9 @@ function withoutScraps(runs: Atom[][], source: SourceLines, maxChars: number): A
     const [first] = below ?? [];
     if (!isScrap(run, source)) {
       kept.push(run);
-    } else if (below && first && opens(run, first) && fits(run, [first], source, maxChars)) {
+    } else if (below && first && opens(run, first) && fits([...run, first], source, maxChars)) {
       runs[index + 1] = [...run.map((atom) => ({ ...atom, scope: first.scope })), ...below];
-    } else if (above && isBelow(run, above) && fits(above, run, source, maxChars)) {
+    } else if (above && isBelow(run, above) && fits([...above, ...run], source, maxChars)) {
       above.push(...run);
     } else {
       kept.push(run);
@@ -77,8 +77,8 @@ const isBelow = (run: Atom[], above: Atom[]): boolean =>
 
 const rowsOf = (run: Atom[]): Rows => ({ first: run[0]?.first ?? 0, last: run.at(-1)?.last ?? 0 });
 
-const fits = (above: Atom[], below: Atom[], source: SourceLines, maxChars: number): boolean =>
-  source.size(rowsOf(above).first, rowsOf(below).last) <= maxChars;
+const fits = (run: Atom[], source: SourceLines, maxChars: number): boolean =>
+  source.size(rowsOf(run).first, rowsOf(run).last) <= maxChars;
 
 /**
  * The partition of a run into the fewest groups and, among those, the most even one: the least sum of

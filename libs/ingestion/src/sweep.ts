@@ -1,7 +1,7 @@
 import type { RunRecord, VectorStore } from '@embergate/vector-store/store.ts';
 
 /** A search that began before a run was published may still read what the run removed. */
-export const SWEEP_GRACE_MS = 60_000;
+const SWEEP_GRACE_MS = 60_000;
 
 /** Undoes a run that was cancelled: its rows go, its marks are cleared. */
 export async function undoRun(
@@ -26,6 +26,7 @@ export async function sweep(store: VectorStore, now: number): Promise<void> {
       if (run.state !== 'committed' || now - Date.parse(run.finishedAt ?? run.startedAt) < SWEEP_GRACE_MS)
         continue;
       await store.deleteRows(name, { removedBy: run.id });
+      await store.optimize(name);
       await store.putRun({ ...run, state: 'swept' });
     }
     for (const run of outdated(runs)) await store.deleteRun(name, run.id);

@@ -66,10 +66,14 @@ interface Region extends Rows {
 
 function atomsOf(region: Region, source: SourceLines, options: SyntaxOptions): Atom[] {
   const units = unitsOf(region.nodes, source, { ...region, grammar: options.grammar });
-  return units.flatMap((unit) => unitAtoms(unit, region, source, options));
+  return units.flatMap((unit) => unitAtoms({ unit, region }, source, options));
 }
 
-function unitAtoms(unit: Unit, region: Region, source: SourceLines, options: SyntaxOptions): Atom[] {
+function unitAtoms(
+  { unit, region }: { unit: Unit; region: Region },
+  source: SourceLines,
+  options: SyntaxOptions,
+): Atom[] {
   const definition = unit.definition && scopeOf(unit.definition, unit.first, region.scope);
   if (source.size(unit.first, unit.last) <= options.maxChars) {
     const alone = definition !== null && unit.last - unit.first + 1 >= ROWS_OF_SUBSTANCE;
@@ -78,11 +82,11 @@ function unitAtoms(unit: Unit, region: Region, source: SourceLines, options: Syn
   const scope = definition ?? region.scope;
   if (definition && commentStandsApart(unit, source, options)) {
     const own: Atom = { first: unit.ownFirst, last: unit.last, scope, definition, alone: true };
-    return [...lineAtoms({ first: unit.first, last: unit.ownFirst - 1 }, scope, source, options), own];
+    return [...lineAtoms({ first: unit.first, last: unit.ownFirst - 1, scope }, source, options), own];
   }
   const depth = region.depth + 1;
   if (depth > MAX_DEPTH || unit.first === unit.last || !unit.nodes.some((node) => node.namedChildCount > 0)) {
-    return lineAtoms(unit, scope, source, options);
+    return lineAtoms({ ...unit, scope }, source, options);
   }
   const nodes = unit.definition ? replaced(unit.nodes, unit.definition.node) : unit.nodes;
   const insideFunction = unit.definition ? isFunction(unit.definition.kind) : region.insideFunction;
@@ -127,8 +131,12 @@ function scopeOf(definition: Definition, firstRow: number, outer: Scope): Scope 
   };
 }
 
-function lineAtoms(rows: Rows, scope: Scope, source: SourceLines, options: SyntaxOptions): Atom[] {
-  return lineWindows(source, { ...rows, maxChars: options.maxChars, overlapRows: 0 }).map((window) => ({
+function lineAtoms(
+  { first, last, scope }: Rows & { scope: Scope },
+  source: SourceLines,
+  options: SyntaxOptions,
+): Atom[] {
+  return lineWindows(source, { first, last, maxChars: options.maxChars, overlapRows: 0 }).map((window) => ({
     ...window,
     scope,
     definition: null,

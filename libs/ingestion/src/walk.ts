@@ -33,7 +33,7 @@ export interface WalkOptions {
 }
 
 const DEFAULT_MAX_FILE_BYTES = 1_024 * 1_024;
-export const IGNORE_FILE = '.embergateignore';
+const IGNORE_FILE = '.embergateignore';
 
 /**
  * The files of a folder that are worth indexing, one at a time and in the order of their paths, along with what was

@@ -48,9 +48,11 @@ const DEGRADABLE: ReadonlySet<ErrorCode> = new Set([
   'internal',
 ]);
 
-/** Fusion looks this many times deeper than the answer is long: a result may be low in one list and high in the other. */
-const FUSION_DEPTH = 5;
-const MIN_CANDIDATES = 50;
+/**
+ * How deep fusion looks into each list. The same for every limit (the largest is as much), because scores are normalised
+ * over the list: a longer answer then starts with the shorter one.
+ */
+const CANDIDATES = 100;
 /** What is kept of the deadline for the search after the embedding. */
 const SEARCH_RESERVE = 0.1;
 
@@ -62,7 +64,7 @@ export async function search(parts: SearchParts, request: SearchRequest): Promis
   const deadlineMs = request.deadlineMs ?? defaults.deadlineMs;
   const degradation = request.degradation ?? defaults.degradation;
   const candidates = {
-    limit: Math.max(MIN_CANDIDATES, request.limit * FUSION_DEPTH),
+    limit: request.mode === 'hybrid' ? CANDIDATES : request.limit,
     filter: request.filter,
   };
   const warnings: Warning[] = [];

@@ -5,7 +5,7 @@ import { fieldIs } from './filters.ts';
 import { pointId } from './points.ts';
 
 /** Run records lie in a collection without vectors, beside those with chunks. */
-export const RUNS_COLLECTION = 'embergate_runs';
+const RUNS_COLLECTION = 'embergate_runs';
 const PAGE = 1_000;
 
 const runPointId = (collection: string, runId: string): string =>

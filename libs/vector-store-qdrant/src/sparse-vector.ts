@@ -36,7 +36,7 @@ export function queryVector(terms: string[]): SparseVector {
 }
 
 /** A token's place among 2^32: 32-bit FNV-1a of its UTF-16 units. Never change it: stored rows were written by it. */
-export function termIndex(token: string): number {
+function termIndex(token: string): number {
   let hash = 0x811c9dc5;
   for (let position = 0; position < token.length; position++) {
     const unit = token.charCodeAt(position);

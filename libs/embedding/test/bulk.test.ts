@@ -1,0 +1,68 @@
+import { describe, expect, it } from 'vitest';
+import { embedMany, packJobs } from '../src/bulk.ts';
+import type { EmbedTransport } from '../src/transport.ts';
+
+const text = (id: number, length = 4): Uint32Array => new Uint32Array(length).fill(id);
+
+describe('many texts as jobs of the bulk lane', () => {
+  it('cuts jobs by texts and by tokens, and loses none', () => {
+    expect(packJobs([])).toEqual([]);
+    const short = packJobs(Array.from({ length: 130 }, (_, id) => text(id)));
+    expect(short.map((job) => job.length)).toEqual([64, 64, 2]);
+    const long = packJobs(Array.from({ length: 5 }, (_, id) => text(id, 4_000)));
+    expect(long.map((job) => job.length)).toEqual([2, 2, 1]);
+    expect(packJobs([text(1, 100_000)]).map((job) => job.length)).toEqual([1]);
+  });
+
+  it('returns the vectors in the order of the texts, with a bounded number of jobs under way', async () => {
+    let underWay = 0;
+    let most = 0;
+    const transport: EmbedTransport = {
+      send: async ({ inputs }) => {
+        most = Math.max(most, ++underWay);
+        // Later jobs answer first.
+        await new Promise((resolve) => setTimeout(resolve, 10 - underWay));
+        underWay -= 1;
+        const meta = {
+          status: 'ok',
+          id: '',
+          count: inputs.length,
+          dimensions: 1,
+          workerId: '',
+          tier: 'cpu',
+          variant: '',
+          device: '',
+          queueMs: 0,
+          inferenceMs: 0,
+        } as const;
+        return { meta, vectors: Float32Array.from(inputs, (ids) => ids[0] ?? 0) };
+      },
+    };
+    const inputs = Array.from({ length: 1_000 }, (_, id) => text(id));
+    const vectors = await embedMany(transport, { tier: 'cpu', space: 's', inputs, deadlineMs: 1_000 });
+    expect(vectors.map(([value]) => value)).toEqual(inputs.map(([id]) => id));
+    expect(most).toBe(4);
+  });
+
+  it('aborts the other jobs when one fails', async () => {
+    const aborted: unknown[] = [];
+    let sent = 0;
+    const transport: EmbedTransport = {
+      send: ({ signal }) => {
+        sent += 1;
+        if (sent === 2) return Promise.reject(new Error('worker gone'));
+        return new Promise((_resolve, reject) =>
+          signal?.addEventListener('abort', () => {
+            aborted.push(signal.reason);
+            reject(signal.reason as Error);
+          }),
+        );
+      },
+    };
+    const inputs = Array.from({ length: 256 }, (_, id) => text(id));
+    await expect(
+      embedMany(transport, { tier: 'cpu', space: 's', inputs, deadlineMs: 1_000 }),
+    ).rejects.toThrow('worker gone');
+    expect(aborted).toHaveLength(3);
+  });
+});

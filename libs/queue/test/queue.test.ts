@@ -1,0 +1,274 @@
+import type { EmbedJob, EmbedReply } from '@embergate/contracts/embed-job.ts';
+import { AppError } from '@embergate/contracts/errors.ts';
+import type { Heartbeat, Lane } from '@embergate/contracts/tiers.ts';
+import { createLogger } from '@embergate/platform/logs.ts';
+import { eventually } from '@embergate/testing/eventually.ts';
+import { temporaryFolder } from '@embergate/testing/running-embergate.ts';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
+import { connectRedis, type Redis } from '../src/connection.ts';
+import { EmbedReceiver, type EmbedHandler } from '../src/embed-receiver.ts';
+import { EmbedSender } from '../src/embed-sender.ts';
+import { HeartbeatSource, HeartbeatWatch } from '../src/heartbeats.ts';
+import { IndexQueue } from '../src/index-queue.ts';
+import { IndexReceiver, type IndexTask } from '../src/index-receiver.ts';
+import { RedisClock } from '../src/redis-clock.ts';
+import { startRedisServer, type RedisServer } from '../src/redis-server.ts';
+
+const log = createLogger('test', 'silent');
+
+describe('jobs and answers over a real queue', () => {
+  let server: RedisServer;
+  let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+  let release: (() => unknown)[];
+
+  beforeAll(async () => {
+    folder = await temporaryFolder('queue');
+    server = await startRedisServer({ binary: inject('redisServer'), dataDir: folder.path, log });
+  });
+  afterAll(async () => {
+    await server.stop();
+    await folder.remove();
+  });
+  beforeEach(() => {
+    release = [];
+  });
+  afterEach(async () => {
+    for (const give of release.reverse()) await give();
+    const redis = await connect('patient');
+    await redis.flushall();
+    redis.disconnect();
+  });
+
+  async function connect(patience: 'fail-fast' | 'patient'): Promise<Redis> {
+    return connectRedis({ url: server.url, patience, log });
+  }
+  async function clockOf(redis: Redis): Promise<RedisClock> {
+    const clock = new RedisClock(redis);
+    await clock.start();
+    release.push(() => clock.stop());
+    return clock;
+  }
+  async function sender(): Promise<EmbedSender> {
+    const redis = await connect('fail-fast');
+    release.push(() => redis.disconnect());
+    const made = new EmbedSender(redis, await clockOf(redis), log);
+    release.push(() => made.close());
+    return made;
+  }
+  async function receiver(lane: Lane, handler: EmbedHandler): Promise<EmbedReceiver> {
+    const redis = await connect('patient');
+    release.push(() => redis.disconnect());
+    const made = new EmbedReceiver({
+      redis,
+      clock: await clockOf(redis),
+      tier: 'cpu',
+      lane,
+      concurrency: 8,
+      handler,
+      log,
+    });
+    release.push(() => made.close());
+    return made;
+  }
+  const request = (id: number, deadlineMs = 5_000) =>
+    ({ tier: 'cpu', lane: 'query', space: 's', inputs: [new Uint32Array([id])], deadlineMs }) as const;
+  const answer = (job: EmbedJob, value: number): EmbedReply => ({
+    meta: {
+      status: 'ok',
+      id: job.id,
+      count: 1,
+      dimensions: 1,
+      workerId: 'w',
+      tier: 'cpu',
+      variant: 'v',
+      device: 'cpu',
+      queueMs: 0,
+      inferenceMs: 1,
+    },
+    vectors: new Float32Array([value]),
+  });
+  const echo: EmbedHandler = (job) =>
+    Promise.resolve(answer(job, Buffer.from(job.inputs[0] ?? '', 'base64').readUInt32LE()));
+
+  it('every caller gets the vectors of its own texts, a thousand of them at once from two senders', async () => {
+    await receiver('query', echo);
+    const senders = [await sender(), await sender()];
+    const ids = Array.from({ length: 1_000 }, (_, id) => id);
+    const answers = await Promise.all(ids.map((id) => (senders[id % 2] as EmbedSender).send(request(id))));
+    expect(answers.map((got) => got.vectors[0])).toEqual(ids);
+    // Nothing stays behind: neither jobs nor answers.
+    const redis = await connect('patient');
+    const keys = await redis.keys('*');
+    for (const inbox of keys.filter((key) => key.includes(':inbox:')))
+      expect(await redis.xlen(inbox)).toBeLessThanOrEqual(1);
+    expect(keys.filter((key) => /:[0-9]+$/.test(key))).toEqual([]);
+    redis.disconnect();
+  });
+
+  it('a worker’s typed error reaches the caller as the same error', async () => {
+    await receiver('query', () => Promise.reject(new AppError('space_mismatch', 'another space')));
+    await expect((await sender()).send(request(1))).rejects.toMatchObject({
+      code: 'space_mismatch',
+      message: 'another space',
+    });
+  });
+
+  it('nobody there: the caller is told when its deadline passes, and the late job is never computed', async () => {
+    const from = await sender();
+    await expect(from.send(request(1, 100))).rejects.toMatchObject({ code: 'deadline_exceeded' });
+    const computed: string[] = [];
+    await receiver('query', (job) => {
+      computed.push(job.id);
+      return echo(job, 'query');
+    });
+    // The next one is behind it in the same lane.
+    await from.send(request(2));
+    expect(computed).toHaveLength(1);
+  });
+
+  it('a caller that leaves stops waiting at once', async () => {
+    const from = await sender();
+    const leaving = new AbortController();
+    const waiting = from.send({ ...request(1, 60_000), signal: leaving.signal });
+    leaving.abort(new Error('the client left'));
+    await expect(waiting).rejects.toThrow('the client left');
+  });
+
+  it('a bulk job whose worker was killed goes to another worker', async () => {
+    const from = await sender();
+    const redis = await connect('patient');
+    const taken = Promise.withResolvers<void>();
+    const dying = new EmbedReceiver({
+      redis,
+      clock: await clockOf(redis),
+      tier: 'cpu',
+      lane: 'bulk',
+      concurrency: 1,
+      log,
+      handler: () => {
+        taken.resolve();
+        return new Promise<never>(() => undefined);
+      },
+    });
+    const waiting = from.send({ ...request(7, 60_000), lane: 'bulk' });
+    await taken.promise;
+    // As a kill: the connection is gone, no lock is renewed any more, nothing is given back.
+    redis.disconnect();
+    void dying;
+    await receiver('bulk', echo);
+    expect((await waiting).vectors[0]).toBe(7);
+  });
+
+  it('a worker is seen while its heart beats, and not three beats later', async () => {
+    const redis = await connect('patient');
+    release.push(() => redis.disconnect());
+    const clock = await clockOf(redis);
+    const beat: Omit<Heartbeat, 'at'> = {
+      workerId: 'w1',
+      tier: 'cpu',
+      state: 'ready',
+      space: 's',
+      model: 'm',
+      variant: 'v',
+      device: 'cpu',
+      fit: { a: 1, b: 2 },
+      tokensPerSecond: 3,
+    };
+    const source = new HeartbeatSource(redis, clock, () => beat);
+    const watch = new HeartbeatWatch(redis, clock, log);
+    await source.beat();
+    await watch.start();
+    release.push(() => watch.stop());
+    expect(watch.living()).toMatchObject([{ workerId: 'w1', fit: { a: 1, b: 2 } }]);
+    await eventually('its silence is noticed', () => watch.living().length === 0, 6_000);
+    await source.beat();
+    await eventually('its return is noticed', () => watch.living().length === 1);
+    await source.stop();
+    await eventually('its goodbye is noticed', () => watch.living().length === 0, 2_000);
+  });
+
+  describe('index jobs', () => {
+    const payload = {
+      source: { type: 'directory', path: '/p' },
+      collection: 'c',
+      repo: 'r',
+      mode: 'incremental',
+    } as const;
+
+    async function jobs(): Promise<IndexQueue> {
+      const redis = await connect('fail-fast');
+      release.push(() => redis.disconnect());
+      const made = new IndexQueue(redis);
+      release.push(() => made.close());
+      return made;
+    }
+    async function indexer(handler: (task: IndexTask) => Promise<void>): Promise<IndexReceiver> {
+      const redis = await connect('patient');
+      release.push(() => redis.disconnect());
+      const made = new IndexReceiver({ redis, concurrency: 1, handler, log });
+      release.push(() => made.close());
+      return made;
+    }
+    const untilAborted = (signal: AbortSignal) =>
+      new Promise<never>((_resolve, reject) =>
+        signal.addEventListener('abort', () => reject(signal.reason as Error)),
+      );
+
+    it('one repo has one job at a time, another repo its own', async () => {
+      const queue = await jobs();
+      const first = await queue.add(payload);
+      await expect(queue.add(payload)).rejects.toMatchObject({
+        code: 'job_running',
+        details: { jobId: first.id },
+      });
+      await expect(queue.add({ ...payload, repo: 'other' })).resolves.toMatchObject({ state: 'queued' });
+      await expect(queue.get('job-of-nobody')).rejects.toMatchObject({ code: 'job_not_found' });
+    });
+
+    it('a job that failed says why, and may be tried again', async () => {
+      const queue = await jobs();
+      await indexer(() => Promise.reject(new AppError('git_failed', 'no such ref: x')));
+      const { id } = await queue.add(payload);
+      const ended = await eventually('the job fails', async () => {
+        const job = await queue.get(id);
+        return job.state === 'failed' && job;
+      });
+      expect(ended.error).toEqual({ code: 'git_failed', message: 'no such ref: x' });
+      expect((await queue.add(payload)).id).not.toBe(id);
+    });
+
+    it('an indexer that stops gives its job back, and the next indexer goes on with the same one', async () => {
+      const queue = await jobs();
+      const taken = Promise.withResolvers<void>();
+      const stopping = await indexer(({ signal }) => {
+        taken.resolve();
+        return untilAborted(signal);
+      });
+      const { id } = await queue.add(payload);
+      await taken.promise;
+      await stopping.close();
+      expect((await queue.get(id)).state).toBe('queued');
+      const again = Promise.withResolvers<string>();
+      await indexer(({ jobId }) => Promise.resolve(again.resolve(jobId)));
+      expect(await again.promise).toBe(id);
+    });
+
+    it('a job that is cancelled ends, whether it runs or waits', async () => {
+      const queue = await jobs();
+      const waiting = await queue.add({ ...payload, repo: 'waits' });
+      expect((await queue.cancel(waiting.id)).state).toBe('cancelled');
+      const ended: unknown[] = [];
+      await indexer(async ({ signal, report }) => {
+        const state = { progress: (await queue.get(waiting.id)).progress, skippedFiles: [], commit: null };
+        if (!signal.aborted) await untilAborted(signal).catch((reason: unknown) => ended.push(reason));
+        await report({ state: 'cancelled', ...state });
+      });
+      const running = await queue.add(payload);
+      await eventually('it runs', async () => (await queue.get(running.id)).state === 'running');
+      await queue.cancel(running.id);
+      await eventually('it has ended', async () => (await queue.get(running.id)).state === 'cancelled');
+      expect(ended).toEqual(['cancelled']);
+      await expect(queue.cancel(running.id)).rejects.toMatchObject({ code: 'job_finished' });
+    });
+  });
+});
