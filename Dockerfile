@@ -32,7 +32,8 @@ RUN apt-get update \
   && ln -s /app/apps/cli/bin/embergate.mjs /usr/local/bin/embergate
 ENV NODE_ENV=production DATA_DIR=/data MODEL_DIR=/models
 WORKDIR /app
-COPY --from=packages /app/node_modules node_modules
+# All of it: a workspace may have packages in a node_modules of its own.
+COPY --from=packages /app .
 COPY . .
 # As a number, so that Kubernetes can tell that it is not root. It is the image's own user "node".
 USER 1000:1000
