@@ -1,3 +1,4 @@
+import { SETTING_NAMES } from '@embergate/contracts/settings.ts';
 import { loadConfig } from '@embergate/platform/config.ts';
 import { Command, CommanderError } from 'commander';
 import { homedir } from 'node:os';
@@ -13,13 +14,17 @@ import { searchCommand } from './commands/search.ts';
 import { statusCommand } from './commands/status.ts';
 import { upCommand } from './commands/up.ts';
 import { EXIT, printError } from './output.ts';
+import { takeSettingFlags } from './setting-flags.ts';
 import { cliSettings, type CliContext } from './context.ts';
 
 /** Runs one command line. @returns the exit code. */
-async function main(argv: string[], env: NodeJS.ProcessEnv): Promise<number> {
+async function main(commandLine: readonly string[]): Promise<number> {
   const interrupt = new AbortController();
   let exitCode: number = EXIT.done;
   try {
+    const { argv, settings } = takeSettingFlags(commandLine, [...SETTING_NAMES, 'EMBERGATE_SOURCE']);
+    // The processes that a command starts, or becomes, read their own settings from here.
+    const env = Object.assign(process.env, settings);
     const config = loadConfig(cliSettings, env);
     const context: CliContext = {
       config,
@@ -31,6 +36,10 @@ async function main(argv: string[], env: NodeJS.ProcessEnv): Promise<number> {
     const program = new Command('embergate')
       .description("Self-hosted semantic code search whose answers keep coming when the GPU doesn't")
       .version(packageJson.version)
+      .addHelpText(
+        'after',
+        '\nEvery setting is an environment variable and a flag: GATEWAY_PORT=9000 or --gateway-port 9000.',
+      )
       .showHelpAfterError()
       .exitOverride();
     for (const make of [
@@ -74,4 +83,4 @@ function inheritExit(command: Command): void {
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(error.code === 'EPIPE' ? EXIT.done : EXIT.failed);
 });
-process.exitCode = await main(process.argv, process.env);
+process.exitCode = await main(process.argv);

@@ -67,6 +67,16 @@ export const workerSettings = {
   EMBEDDING_DEVICE: choice(EMBEDDING_DEVICES).default('auto'),
 };
 
+/** Every setting: an environment variable, or a command-line flag of the same name, which wins. */
+export const SETTING_NAMES: readonly string[] = [
+  logSettings,
+  redisSettings,
+  storeSettings,
+  modelSettings,
+  gatewaySettings,
+  workerSettings,
+].flatMap((settings) => Object.keys(settings));
+
 export type StoreChoice =
   { kind: 'lancedb'; path: string } | { kind: 'qdrant'; url: string; apiKey: string | undefined };
 

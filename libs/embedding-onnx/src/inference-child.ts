@@ -5,6 +5,16 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { FromChild, LoadModel, RunBatch, ToChild } from './protocol.ts';
 
+/**
+ * Threads that spin for long burn the cores which gateway and queue need (3 times the time on a shared machine); threads
+ * that never spin are woken a hundred times a run, which is half of a short text's time. So they spin for as long as the
+ * next operator is away, and stop with the run. Measured in docs/benchmarks.md, "Spinning".
+ */
+const THREADING = {
+  intra_op: { allow_spinning: '1', spin_duration_us: '20' },
+  force_spinning_stop: '1',
+};
+
 let session: InferenceSession | undefined;
 let padTokenId = 0;
 
@@ -27,8 +37,7 @@ async function load(request: LoadModel): Promise<void> {
       intraOpNumThreads: request.threads,
       interOpNumThreads: 1,
       graphOptimizationLevel: 'all',
-      // Spinning threads burn the cores that the gateway and the queue need.
-      extra: { session: { intra_op: { allow_spinning: '0' } } },
+      extra: { session: THREADING },
     });
     say({ type: 'loaded', device: 'cpu' });
   } catch (error) {

@@ -1,4 +1,3 @@
-import { ConfigError } from './config.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { createLogger, type Logger, type LogLevel } from './logs.ts';
 
@@ -27,7 +26,7 @@ export async function runProcess<Config extends { LOG_LEVEL: LogLevel }>(
     config = options.config();
   } catch (error) {
     fail(error);
-    process.exitCode = error instanceof ConfigError ? 2 : 1;
+    process.exitCode = exitCodeOf(error);
     if (process.connected) process.disconnect();
     return;
   }
@@ -50,10 +49,14 @@ export async function runProcess<Config extends { LOG_LEVEL: LogLevel }>(
   } catch (error) {
     log.debug({ err: error }, 'start failed');
     fail(error);
-    process.exitCode = 1;
+    process.exitCode = exitCodeOf(error);
     stop('start failed');
   }
 }
+
+/** 2: what was asked for is wrong; 1: it failed. */
+const exitCodeOf = (error: unknown): number =>
+  error instanceof Error && 'code' in error && error.code === 'config_invalid' ? 2 : 1;
 
 /** On stderr: code, what happened and what to do. To the parent, if there is one: the same. */
 function fail(error: unknown): void {

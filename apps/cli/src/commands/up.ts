@@ -1,5 +1,5 @@
 import { EmbergateClient } from '@embergate/client/client.ts';
-import { toAppError } from '@embergate/contracts/errors.ts';
+import { AppError, toAppError } from '@embergate/contracts/errors.ts';
 import { DEFAULT_COLLECTION } from '@embergate/contracts/http-search.ts';
 import type { IndexJob } from '@embergate/contracts/index-job.ts';
 import { Lifecycle } from '@embergate/platform/lifecycle.ts';
@@ -7,6 +7,7 @@ import { createLogger } from '@embergate/platform/logs.ts';
 import { Command } from 'commander';
 import { once } from 'node:events';
 import { dirname, resolve } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import pc from 'picocolors';
 import { modelDirOf, type CliContext } from '../context.ts';
 import { followJob } from '../follow-job.ts';
@@ -17,6 +18,7 @@ import { prepareDataDir } from '../up/data-dir.ts';
 import { startServices } from '../up/services.ts';
 import { onParentGone } from '../up/watch-parent.ts';
 
+const READY_TIMEOUT_MS = 30_000;
 const SAMPLE_QUERY = 'retry with backoff after a failure';
 
 export function upCommand(context: CliContext): Command {
@@ -57,12 +59,25 @@ async function runUp({ context, lifecycle, index }: UpParts): Promise<void> {
   const { url } = await startServices({ context, lifecycle, dataDir, modelDir, cacheDir: dirname(modelDir) });
   signal.throwIfAborted();
   const client = new EmbergateClient({ url, apiKey: config.EMBERGATE_API_KEY });
+  await untilReady(client, signal);
   if (index) {
     await indexSource(client, context);
     await sampleSearch(client);
   }
   print(pc.green(`Embergate ready: ${url}`));
   if (!signal.aborted) await once(signal, 'abort');
+}
+
+/** The worker has said that it is ready; the gateway hears of it with its next heartbeat. */
+async function untilReady(client: EmbergateClient, signal: AbortSignal): Promise<void> {
+  const until = performance.now() + READY_TIMEOUT_MS;
+  for (;;) {
+    const { status, checks } = await client.readiness();
+    if (status === 'ok') return;
+    if (performance.now() > until)
+      throw new AppError('process_failed', `The gateway is not ready: ${JSON.stringify(checks)}`);
+    await wait(50, undefined, { signal });
+  }
 }
 
 /** Indexes EMBERGATE_SOURCE, or follows the job that an earlier start left behind. */

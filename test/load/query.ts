@@ -1,0 +1,132 @@
+// `npm run bench:query`: what a query costs beyond the model, alone and under load. Raw inference before and after.
+import type { SearchResponse } from '@embergate/contracts/http-search.ts';
+import { RunningEmbergate } from '@embergate/testing/running-embergate.ts';
+import { execFile } from 'node:child_process';
+import { Agent, request } from 'node:http';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { quantile, RawModel, timeSingles } from './raw.ts';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const CLIENTS = 64;
+const SECONDS = Number(process.env['BENCH_SECONDS'] ?? 30);
+const SINGLES = 300;
+const TEXT = 'parse the header of a request and return its name and value in lower case';
+
+const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+
+const ms = (value: number): string => `${value.toFixed(2)} ms`;
+
+async function rawSingles(): Promise<number[]> {
+  const raw = await RawModel.load(2);
+  const { ids } = raw.tokenizer.encode(TEXT);
+  await timeSingles(raw, ids, 50);
+  const times = await timeSingles(raw, ids, SINGLES);
+  await raw.release();
+  return times;
+}
+
+function report(name: string, times: readonly number[]): void {
+  const [p50, p99] = [quantile(times, 0.5), quantile(times, 0.99)];
+  console.log(
+    `${name.padEnd(44)} p50 ${ms(p50)}  p99 ${ms(p99)}  ${(1_000 / (times.reduce((a, b) => a + b, 0) / times.length)).toFixed(0)}/s`,
+  );
+}
+
+/** One request over a kept-alive connection; Node's plain client, as fetch costs about a millisecond of its own. */
+function post(url: string, body: unknown): Promise<{ ms: number; text: string }> {
+  const start = performance.now();
+  return new Promise((resolve, reject) => {
+    const call = request(
+      url,
+      { method: 'POST', agent, headers: { 'content-type': 'application/json' } },
+      (response) => {
+        let text = '';
+        response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+        response.on('end', () =>
+          response.statusCode === 200
+            ? resolve({ ms: performance.now() - start, text })
+            : reject(new Error(`${response.statusCode}: ${text}`)),
+        );
+      },
+    );
+    call.on('error', reject).end(JSON.stringify(body));
+  });
+}
+
+/** autocannon in a process of its own, so that it takes nothing from the one that measures. */
+async function underLoad(url: string, body: string): Promise<void> {
+  const bin = `${ROOT}node_modules/.bin/autocannon`;
+  const flags = [
+    '-j',
+    '-c',
+    String(CLIENTS),
+    '-d',
+    String(SECONDS),
+    '-m',
+    'POST',
+    '-H',
+    'content-type=application/json',
+    '-b',
+    body,
+  ];
+  const { stdout } = await promisify(execFile)(bin, [...flags, `${url}/v1/embeddings`], { maxBuffer: 1e8 });
+  const result = JSON.parse(stdout) as {
+    requests: { average: number; total: number };
+    latency: { p50: number; p99: number; average: number };
+    errors: number;
+    timeouts: number;
+    non2xx: number;
+  };
+  const { requests, latency } = result;
+  // By Little's law rate x latency must give the clients; a load generator that miscounts shows here.
+  const connections = (requests.average * latency.average) / 1_000;
+  console.log(
+    `service, ${CLIENTS} clients for ${SECONDS} s`.padEnd(44),
+    `p50 ${latency.p50} ms  p99 ${latency.p99} ms  ${requests.average.toFixed(0)}/s  ${requests.total} answers, ` +
+      `${result.errors + result.timeouts + result.non2xx} errors (rate x latency = ${connections.toFixed(1)} clients)`,
+  );
+}
+
+const before = await rawSingles();
+const embergate = await RunningEmbergate.start({
+  source: ROOT,
+  env: { INDEX_ROOTS: ROOT, LOG_LEVEL: 'warn' },
+});
+try {
+  const { client, url } = embergate;
+  const { data } = await client.models();
+  const model = data[0]?.id ?? '';
+  const { usage } = await client.embeddings({ model, input: TEXT });
+  console.log(`one text of ${usage.total_tokens} tokens, ${model}, 2 threads\n`);
+  report('raw, before', before);
+  const embed = () => post(`${url}/v1/embeddings`, { model, input: TEXT });
+  for (let warm = 0; warm < SINGLES; warm++) await embed();
+  const singles: number[] = [];
+  for (let round = 0; round < SINGLES; round++) singles.push((await embed()).ms);
+  report('service, 1 client, /v1/embeddings', singles);
+  await underLoad(url, JSON.stringify({ model, input: TEXT }));
+
+  const answers: SearchResponse[] = [];
+  const searches: number[] = [];
+  for (let round = 0; round < SINGLES; round++) {
+    const { ms: took, text } = await post(`${url}/v1/search`, { query: `${TEXT} ${round}` });
+    searches.push(took);
+    answers.push(JSON.parse(text) as SearchResponse);
+  }
+  report('service, 1 client, /v1/search hybrid', searches);
+  const rest = answers.map(({ timingsMs }) => timingsMs.total - timingsMs.search - timingsMs.inference);
+  report('  of it total - search - inference', rest);
+  report(
+    '  of it search',
+    answers.map(({ timingsMs }) => timingsMs.search),
+  );
+  report(
+    '  of it inference',
+    answers.map(({ timingsMs }) => timingsMs.inference),
+  );
+} finally {
+  agent.destroy();
+  await embergate.dispose();
+}
+report('raw, after', await rawSingles());
