@@ -4,15 +4,15 @@ import { isEnded, type IndexJob } from '@embergate/contracts/index-job.ts';
 import { createChunker } from '@embergate/ingestion/chunk.ts';
 import { embeddedText } from '@embergate/ingestion/embedded-text.ts';
 import { walkSource } from '@embergate/ingestion/walk.ts';
-import { memoryOf } from '@embergate/testing/memory.ts';
+import { cpuSecondsOf, memoryOf } from '@embergate/testing/process-usage.ts';
 import { descendantsOf } from '@embergate/testing/processes.ts';
 import { RunningEmbergate, temporaryFolder } from '@embergate/testing/running-embergate.ts';
 import { resolve } from 'node:path';
 import { RawModel, tokensPerSecond } from './raw.ts';
 import { copyStandardLibrary } from './stdlib.ts';
 
-const SAMPLE = 1_500;
-const BATCH_SIZES = [4, 8, 16, 32];
+const SAMPLE = 600;
+const BATCH_SIZES = [4, 8, 16];
 const THREADS = [1, 2];
 
 const corpus = await temporaryFolder('corpus');
@@ -64,10 +64,15 @@ async function indexOnce(): Promise<IndexJob> {
     for await (const job of embergate.client.watchIndexJob(id)) {
       if (!isEnded(job.state)) continue;
       for (const { pid, command } of await descendantsOf(embergate.pid)) {
-        const name = /(worker|indexer|gateway)\/src\/main|inference-child|(valkey|redis)-server \S/.exec(
+        const name = /(worker|indexer|gateway)\/src\/main|inference-child|(valkey|redis)-server 1/.exec(
           command,
         )?.[0];
-        if (name !== undefined) console.log(`peak memory of ${name}: ${(await memoryOf(pid)).peakMb} MB`);
+        if (name !== undefined) {
+          const { peakMb } = await memoryOf(pid);
+          console.log(
+            `${name}: peak memory ${peakMb} MB, ${(await cpuSecondsOf(pid)).toFixed(1)} s of processor time`,
+          );
+        }
       }
       return job;
     }

@@ -1,5 +1,5 @@
 // `npm run bench:memory`: resident memory of the processes over 10,000 texts of mixed length.
-import { memoryOf } from '@embergate/testing/memory.ts';
+import { memoryOf } from '@embergate/testing/process-usage.ts';
 import { descendantsOf } from '@embergate/testing/processes.ts';
 import { RunningEmbergate } from '@embergate/testing/running-embergate.ts';
 

@@ -1,11 +1,14 @@
 import type { EmbergateClient } from '@embergate/client/client.ts';
-import { AppError, ERROR_KINDS, type ErrorCode } from '@embergate/contracts/errors.ts';
+import { AppError, ERROR_KINDS, toAppError, type ErrorCode } from '@embergate/contracts/errors.ts';
 import type { IndexJob } from '@embergate/contracts/index-job.ts';
 import type { CliContext } from './context.ts';
 import { print, printJson } from './output.ts';
 import { indexProgressView, jobSummary } from './progress.ts';
+import { setTimeout as wait } from 'node:timers/promises';
 
 const NAMED_SKIPS = 5;
+const MAX_RECONNECTS = 10;
+const RECONNECT_DELAY_MS = 1_000;
 
 export interface FollowOptions {
   context: CliContext;
@@ -26,7 +29,7 @@ export async function followJob(
   const view = indexProgressView();
   let job: IndexJob | undefined;
   try {
-    for await (job of client.watchIndexJob(id, context.signal)) {
+    for await (job of watchPatiently(client, id, context.signal)) {
       if (!json) view.show(job);
     }
   } catch (error) {
@@ -46,6 +49,27 @@ export async function followJob(
   if (json) printJson(job);
   else showJob(job);
   return job;
+}
+
+/** The gateway may be started again while the job goes on: a broken connection is tried anew for a while. */
+async function* watchPatiently(
+  client: EmbergateClient,
+  id: string,
+  signal: AbortSignal,
+): AsyncGenerator<IndexJob> {
+  for (let failures = 0; ; failures++) {
+    try {
+      for await (const job of client.watchIndexJob(id, signal)) {
+        failures = 0;
+        yield job;
+      }
+      return;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (toAppError(error).code !== 'gateway_unreachable' || failures === MAX_RECONNECTS) throw error;
+      await wait(RECONNECT_DELAY_MS, undefined, { signal });
+    }
+  }
 }
 
 function showJob(job: IndexJob): void {

@@ -13,7 +13,7 @@ export function showSearch(answer: SearchResponse): void {
     const symbol = result.symbol ? `  ${pc.cyan(result.symbol)}` : '';
     print(`${String(index + 1).padStart(2)}. ${pc.bold(place)}${symbol}  ${pc.dim(result.score.toFixed(3))}`);
     const lines = result.text.split('\n').filter((line) => line.trim() !== '');
-    for (const line of lines.slice(0, SNIPPET_LINES)) print(pc.dim(`      ${printable(line).slice(0, 100)}`));
+    for (const line of lines.slice(0, SNIPPET_LINES)) print(pc.dim(`      ${line.slice(0, 100)}`));
   });
   const { embedding, timingsMs } = answer;
   const from =
@@ -22,6 +22,3 @@ export function showSearch(answer: SearchResponse): void {
       : `${embedding.model} on ${embedding.tier} (${embedding.device})`;
   print(pc.dim(`${answer.results.length} results in ${timingsMs.total.toFixed(0)} ms, ${from}`));
 }
-
-/** Indexed text is somebody's: control characters must not reach the terminal. */
-const printable = (text: string): string => text.replace(/\p{Cc}/gu, ' ');

@@ -1,13 +1,18 @@
 import { AppError, toAppError } from '@embergate/contracts/errors.ts';
 import type { EmbeddingReport, Warning } from '@embergate/contracts/http-search.ts';
-import { spaceId, type EmbeddingSpace, type InputType } from '@embergate/contracts/space.ts';
+import { spaceId, type InputType } from '@embergate/contracts/space.ts';
 import type { Heartbeat, TierName } from '@embergate/contracts/tiers.ts';
 import { embedMany } from '@embergate/embedding/bulk.ts';
 import { predictMs } from '@embergate/embedding/fit.ts';
 import type { EmbedTransport, WorkerView } from '@embergate/embedding/transport.ts';
 import type { InstalledModel } from '@embergate/models/installed-model.ts';
 import type { Tokenizer } from '@embergate/models/tokenizer.ts';
-import { round, type EmbeddedQuery, type QueryEmbedder } from '@embergate/retrieval/search.ts';
+import {
+  round,
+  type EmbeddedQuery,
+  type EmbedQueryOptions,
+  type QueryEmbedder,
+} from '@embergate/retrieval/search.ts';
 import type { GatewayMetrics } from './metrics.ts';
 
 export interface EmbedderParts {
@@ -18,6 +23,12 @@ export interface EmbedderParts {
   /** The tiers that this deployment declares, in order of preference. */
   tiers: readonly TierName[];
   metrics: GatewayMetrics;
+}
+
+interface EmbedOneOptions {
+  deadlineMs: number;
+  firstTierOnly?: boolean;
+  signal?: AbortSignal | undefined;
 }
 
 interface Tokenized {
@@ -41,11 +52,7 @@ export class Embedder implements QueryEmbedder {
 
   async embedQuery(
     text: string,
-    {
-      space,
-      deadlineMs,
-      signal,
-    }: { space: EmbeddingSpace; deadlineMs: number; signal?: AbortSignal | undefined },
+    { space, deadlineMs, firstTierOnly, signal }: EmbedQueryOptions,
   ): Promise<EmbeddedQuery> {
     if (spaceId(space) !== this.space) {
       throw new AppError(
@@ -53,18 +60,18 @@ export class Embedder implements QueryEmbedder {
         `The collection lies in the space ${spaceId(space)}, this gateway embeds in ${this.space}. Set EMBEDDING_MODEL to the collection's model.`,
       );
     }
-    return this.embedOne(text, 'query', { deadlineMs, signal });
+    return this.embedOne(text, 'query', { deadlineMs, firstTierOnly, signal });
   }
 
   /** One text, on the query lane of the first tier that has a ready worker. */
   async embedOne(
     text: string,
     inputType: InputType,
-    { deadlineMs, signal }: { deadlineMs: number; signal?: AbortSignal | undefined },
+    { deadlineMs, firstTierOnly = false, signal }: EmbedOneOptions,
   ): Promise<EmbeddedQuery & { tokens: number }> {
     const startedAt = performance.now();
     const tokenized = this.#tokenize([text], inputType);
-    const { tier, fit } = this.#chooseTier();
+    const { tier, fit } = this.#chooseTier(firstTierOnly ? this.#parts.tiers.slice(0, 1) : this.#parts.tiers);
     const predictedMs = fit ? predictMs(fit, this.#tokensInFlight + tokenized.tokens) : null;
     const admittedAt = performance.now();
     this.#tokensInFlight += tokenized.tokens;
@@ -111,7 +118,7 @@ export class Embedder implements QueryEmbedder {
   ): Promise<{ vectors: Float32Array[]; tokens: number; report: EmbeddingReport }> {
     const startedAt = performance.now();
     const { inputs, tokens } = this.#tokenize(texts, inputType);
-    const { tier, worker } = this.#chooseTier();
+    const { tier, worker } = this.#chooseTier(this.#parts.tiers);
     try {
       const vectors = await embedMany(this.#parts.transport, {
         tier,
@@ -128,12 +135,20 @@ export class Embedder implements QueryEmbedder {
     }
   }
 
-  /** @throws AppError `no_tier_available` with the reason when no declared tier has a ready worker of this space. */
-  #chooseTier(): { tier: TierName; worker: Heartbeat; fit: Heartbeat['fit'] } {
+  /**
+   * @throws AppError `no_tier_available` with the reason when no declared tier has a ready worker of this space,
+   * `queue_down` when nobody knows.
+   */
+  #chooseTier(tiers: readonly TierName[]): { tier: TierName; worker: Heartbeat; fit: Heartbeat['fit'] } {
     const living = this.#parts.workers.living().filter((beat) => beat.space === this.space);
-    for (const tier of this.#parts.tiers) {
+    for (const tier of tiers) {
       const worker = living.find((beat) => beat.tier === tier && beat.state === 'ready');
       if (worker) return { tier, worker, fit: worker.fit };
+    }
+    if (!this.#parts.workers.isKnown()) {
+      throw new AppError('queue_down', 'The queue is silent. Search answers lexically until it is back.', {
+        details: { reason: 'queue_down', retryAfterMs: 1_000 },
+      });
     }
     const [first] = this.#parts.tiers;
     const state = living.some((beat) => beat.tier === first && beat.state === 'starting')
@@ -141,7 +156,7 @@ export class Embedder implements QueryEmbedder {
       : 'absent';
     throw new AppError(
       'no_tier_available',
-      `No worker of the tiers ${this.#parts.tiers.join(', ')} is ready (${first}: ${state}).`,
+      `No worker of the tiers ${tiers.join(', ')} is ready (${first}: ${state}).`,
       {
         details: { reason: `${first}_${state}`, retryAfterMs: 2_000 },
       },
@@ -216,6 +231,7 @@ const degradedWarning = ({ degraded, tier, reason }: EmbeddingReport): Warning[]
 function withReason(error: AppError, tier: TierName): AppError {
   const reasons: Partial<Record<AppError['code'], string>> = {
     queue_down: 'queue_down',
+    storage_full: 'queue_down',
     deadline_exceeded: `${tier}_saturated`,
     embedding_failed: `${tier}_down`,
     no_tier_available: `${tier}_absent`,

@@ -1,6 +1,7 @@
 import {
   chooseStore,
   gatewaySettings,
+  laterSettings,
   logSettings,
   modelSettings,
   redisSettings,
@@ -18,6 +19,7 @@ import packageJson from '../package.json' with { type: 'json' };
 
 const settings = z.object({
   ...logSettings,
+  ...laterSettings,
   ...redisSettings,
   ...storeSettings,
   ...modelSettings,

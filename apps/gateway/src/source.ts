@@ -2,7 +2,7 @@ import { AppError } from '@embergate/contracts/errors.ts';
 import type { IndexSource } from '@embergate/contracts/index-job.ts';
 import { realpath, stat } from 'node:fs/promises';
 import { basename, isAbsolute, relative, resolve, sep } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 
 /**
  * Checks that a source may be indexed: a folder only inside INDEX_ROOTS, after all symbolic links; a git URL only over a
@@ -25,11 +25,25 @@ export async function checkSource(source: IndexSource, roots: readonly string[])
   const url = new URL(source.url);
   if (['https:', 'http:', 'ssh:'].includes(url.protocol)) return source;
   if (url.protocol === 'file:')
-    return { ...source, url: `file://${await allowedFolder(fileURLToPath(url), roots)}` };
+    return { ...source, url: pathToFileURL(await allowedFolder(pathOf(url), roots)).href };
   throw new AppError(
     'source_not_allowed',
     `git sources may use https, http, ssh or file URLs, not ${url.protocol}`,
   );
+}
+
+function pathOf(url: URL): string {
+  try {
+    return fileURLToPath(url);
+  } catch (error) {
+    throw new AppError(
+      'invalid_request',
+      `source.url is no file URL of this machine: ${(error as Error).message}`,
+      {
+        cause: error,
+      },
+    );
+  }
 }
 
 async function allowedFolder(path: string, roots: readonly string[]): Promise<string> {
@@ -59,7 +73,7 @@ function notAllowed(path: string, roots: readonly string[]): AppError {
   const allowed = roots.length > 0 ? `INDEX_ROOTS is ${roots.join(', ')}` : 'INDEX_ROOTS is empty';
   return new AppError(
     'source_not_allowed',
-    `${path} is outside the folders that may be indexed (${allowed}).`,
+    `${path} is outside the folders that may be indexed (${allowed}). Allow it there, or use a git source: a URL that this gateway can clone.`,
   );
 }
 

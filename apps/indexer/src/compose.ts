@@ -13,6 +13,7 @@ import { IndexReceiver } from '@embergate/queue/index-receiver.ts';
 import { RedisClock } from '@embergate/queue/redis-clock.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
 import { BulkEmbedder } from './bulk-embedder.ts';
+import { removeOldClones } from './git.ts';
 import { indexJobHandler } from './index-job.ts';
 
 export interface IndexerParts {
@@ -71,9 +72,26 @@ export async function composeIndexer(parts: IndexerParts): Promise<void> {
   });
   const receiver = new IndexReceiver({ redis, concurrency: CONCURRENCY, handler, log });
   lifecycle.onClose('index queue', () => receiver.close());
-  const sweeper = setInterval(() => {
-    sweep(store, Date.now()).catch((error: unknown) => log.warn({ err: error }, 'sweep failed'));
-  }, SWEEP_INTERVAL_MS);
+  sweepRegularly(parts, store);
+  await removeOldClones(clonesDir).catch((error: unknown) => {
+    log.warn({ err: error }, 'old clones could not be removed');
+  });
+}
+
+function sweepRegularly({ log, lifecycle }: IndexerParts, store: VectorStore): void {
+  let sweeping = false;
+  const sweepOnce = async (): Promise<void> => {
+    if (sweeping) return;
+    sweeping = true;
+    try {
+      await sweep(store, Date.now());
+    } catch (error) {
+      log.warn({ err: error }, 'sweep failed');
+    } finally {
+      sweeping = false;
+    }
+  };
+  const sweeper = setInterval(() => void sweepOnce(), SWEEP_INTERVAL_MS);
   lifecycle.onClose('sweeper', () => clearInterval(sweeper));
 }
 

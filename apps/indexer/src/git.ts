@@ -1,31 +1,39 @@
 import { AppError } from '@embergate/contracts/errors.ts';
 import type { IndexSource } from '@embergate/contracts/index-job.ts';
+import { gitEnvironment } from '@embergate/ingestion/git-environment.ts';
 import { execFile } from 'node:child_process';
-import { mkdir, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
 const CLONE_TIMEOUT_MS = 600_000;
+/** Clones this old belong to an indexer that was killed. Younger ones may be another indexer's. */
+const LEFT_BEHIND_MS = 24 * 3_600_000;
 
 export interface Checkout {
   folder: string;
   remove: () => Promise<void>;
 }
 
+interface CheckoutPlace {
+  clonesDir: string;
+  jobId: string;
+  signal: AbortSignal;
+}
+
 /**
- * A shallow clone of one ref, without submodules, hooks or prompts.
+ * A shallow clone of one ref, without submodules, hooks, large files (LFS) or prompts, in a folder of its own: an
+ * earlier attempt at the same job may still be reading its clone.
  * @throws AppError `git_failed` with git's own words.
  */
 export async function checkOut(
   source: Extract<IndexSource, { type: 'git' }>,
-  folder: string,
-  signal: AbortSignal,
+  { clonesDir, jobId, signal }: CheckoutPlace,
 ): Promise<Checkout> {
-  // What an earlier try left half-done.
-  await rm(folder, { recursive: true, force: true });
-  await mkdir(dirname(folder), { recursive: true });
+  await mkdir(clonesDir, { recursive: true });
+  const folder = await mkdtemp(join(clonesDir, `${jobId}-`));
   const remove = (): Promise<void> => rm(folder, { recursive: true, force: true });
   const args = [
     ...['-c', 'core.hooksPath=/dev/null', '-c', 'core.symlinks=false', '-c', 'protocol.ext.allow=never'],
@@ -43,7 +51,7 @@ export async function checkOut(
     ...['--', source.url, folder],
   ];
   try {
-    await run('git', args, { timeout: CLONE_TIMEOUT_MS, signal });
+    await run('git', args, { timeout: CLONE_TIMEOUT_MS, signal, env: gitEnvironment() });
   } catch (error) {
     await remove();
     signal.throwIfAborted();
@@ -58,10 +66,21 @@ export async function checkOut(
   return { folder, remove };
 }
 
+/** Removes what indexers that were killed left behind. */
+export async function removeOldClones(clonesDir: string): Promise<void> {
+  for (const name of await readdir(clonesDir).catch(() => [])) {
+    const folder = join(clonesDir, name);
+    const stats = await stat(folder).catch(() => null);
+    if (stats && Date.now() - stats.mtimeMs > LEFT_BEHIND_MS)
+      await rm(folder, { recursive: true, force: true });
+  }
+}
+
 /** The commit a folder is at, or null where it is none of git's. */
 export async function headCommit(folder: string): Promise<string | null> {
   try {
-    const { stdout } = await run('git', ['-C', folder, 'rev-parse', 'HEAD'], { timeout: 10_000 });
+    const args = ['-C', folder, 'rev-parse', 'HEAD'];
+    const { stdout } = await run('git', args, { timeout: 10_000, env: gitEnvironment() });
     return stdout.trim() || null;
   } catch {
     return null;

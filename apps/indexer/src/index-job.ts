@@ -1,9 +1,8 @@
 import { emptyProgress, type IndexProgress, type SkippedFile } from '@embergate/contracts/index-job.ts';
 import { runIndex, type IndexRunParts } from '@embergate/ingestion/index-run.ts';
-import { undoRun } from '@embergate/ingestion/sweep.ts';
+import { abandonRun, undoRun } from '@embergate/ingestion/sweep.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
-import { join } from 'node:path';
-import { checkOut, headCommit } from './git.ts';
+import { checkOut, headCommit, type Checkout } from './git.ts';
 import type { IndexReport, IndexTask } from './ports.ts';
 
 export interface IndexJobParts {
@@ -31,18 +30,27 @@ export const indexJobHandler =
         log.warn({ err: error, jobId }, 'progress could not be told');
       });
     };
-    await tell({});
-    const checkout = source.type === 'git' ? await checkOut(source, join(clonesDir, jobId), signal) : null;
+    let checkout: Checkout | null = null;
     try {
+      signal.throwIfAborted();
+      await tell({});
+      if (source.type === 'git') checkout = await checkOut(source, { clonesDir, jobId, signal });
       const root = source.type === 'directory' ? source.path : (checkout?.folder ?? '');
       const commit = await headCommit(root);
       await tell({ commit });
       await runIndex(run, { runId: jobId, collection, repo, root, commit, mode, signal, onProgress });
       await tell({ state: 'completed' });
     } catch (error) {
-      if (signal.reason !== 'cancelled') throw error;
-      await undoRun(run.store, { collection, runId: jobId });
-      await tell({ state: 'cancelled' });
+      // Another attempt, here or elsewhere, goes on with the run.
+      if (signal.reason === 'stopping' || signal.reason === 'lost') throw error;
+      if (signal.reason !== 'cancelled') {
+        await abandonRun(run.store, { collection, runId: jobId }).catch((why: unknown) => {
+          log.warn({ err: why, jobId }, 'the failed run could not be given up');
+        });
+        throw error;
+      }
+      const undone = await undoRun(run.store, { collection, runId: jobId });
+      await tell({ state: undone ? 'cancelled' : 'completed' });
     } finally {
       await checkout?.remove();
     }

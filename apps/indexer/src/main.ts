@@ -1,6 +1,7 @@
 import {
   chooseStore,
   gatewaySettings,
+  laterSettings,
   logSettings,
   modelSettings,
   redisSettings,
@@ -17,6 +18,7 @@ import { composeIndexer } from './compose.ts';
 const { EMBEDDING_TIERS } = gatewaySettings;
 const settings = z.object({
   ...logSettings,
+  ...laterSettings,
   ...redisSettings,
   ...storeSettings,
   ...modelSettings,

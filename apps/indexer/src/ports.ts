@@ -8,7 +8,10 @@ export interface IndexReport {
   commit: string | null;
 }
 
-/** One job as the queue hands it over. The signal's reason is `cancelled` or `stopping`. */
+/**
+ * One job as the queue hands it over. The signal's reason is `cancelled`, `stopping`, or `lost` when the queue has given
+ * the job to another attempt.
+ */
 export interface IndexTask {
   jobId: string;
   payload: IndexJobPayload;

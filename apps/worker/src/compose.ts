@@ -60,7 +60,17 @@ export async function composeWorker(
 
   await verifyModel(model);
   const { onnxPath, padTokenId, space, maxTokens } = model;
-  const backend = await OnnxBackend.create({ onnxPath, dimensions: space.dimensions, padTokenId, log });
+  const backend = await OnnxBackend.create({
+    onnxPath,
+    dimensions: space.dimensions,
+    padTokenId,
+    log,
+    // Without its model this worker takes no queries, and gateways hear of it at once.
+    onAvailable: (available) => {
+      beat.state = available ? 'ready' : 'starting';
+      heartbeats.beat().catch(() => undefined);
+    },
+  });
   lifecycle.onClose('backend', () => backend.close());
   const fit = await warmUp(backend, maxTokens);
   log.info({ fit, device: backend.device, model: model.name, childPid: backend.childPid }, 'model ready');

@@ -1,4 +1,10 @@
-import { logSettings, modelSettings, redisSettings, workerSettings } from '@embergate/contracts/settings.ts';
+import {
+  laterSettings,
+  logSettings,
+  modelSettings,
+  redisSettings,
+  workerSettings,
+} from '@embergate/contracts/settings.ts';
 import { defaultModelDir } from '@embergate/models/installed-model.ts';
 import { loadConfig } from '@embergate/platform/config.ts';
 import { runProcess } from '@embergate/platform/process.ts';
@@ -6,7 +12,13 @@ import { homedir } from 'node:os';
 import { z } from 'zod';
 import { composeWorker } from './compose.ts';
 
-const settings = z.object({ ...logSettings, ...redisSettings, ...modelSettings, ...workerSettings });
+const settings = z.object({
+  ...logSettings,
+  ...laterSettings,
+  ...redisSettings,
+  ...modelSettings,
+  ...workerSettings,
+});
 
 await runProcess({
   name: 'worker',

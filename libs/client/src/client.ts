@@ -74,7 +74,7 @@ export class EmbergateClient {
     const events = response.body
       ?.pipeThrough(new TextDecoderStream())
       .pipeThrough(new EventSourceParserStream());
-    for await (const { event, data } of events ?? []) {
+    for await (const { event, data } of untilBroken(events ?? [], signal)) {
       if (event !== 'job')
         throw new AppError('gateway_unreachable', `The gateway stopped telling about job ${id}: ${data}`);
       const job = JSON.parse(data) as IndexJob;
@@ -140,6 +140,19 @@ export class EmbergateClient {
     }
     if (response.ok || expect.includes(response.status)) return response;
     throw await failureOf(response);
+  }
+}
+
+/** A connection that breaks in the middle is a gateway that went away. */
+async function* untilBroken<T>(
+  stream: AsyncIterable<T> | Iterable<T>,
+  signal?: AbortSignal,
+): AsyncGenerator<T> {
+  try {
+    yield* stream;
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw new AppError('gateway_unreachable', 'The connection to the gateway broke.', { cause: error });
   }
 }
 

@@ -15,6 +15,8 @@ export interface OnnxBackendOptions {
   threads?: number;
   /** A batch that takes longer counts as a hang, and the child is replaced. */
   hangMs?: number;
+  /** Told when the model is gone, and when it is there again. */
+  onAvailable?: (available: boolean) => void;
 }
 
 interface Pending {
@@ -114,10 +116,14 @@ export class OnnxBackend implements EmbeddingBackend {
     });
     this.#child = child;
     const ready = new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(
-        () => reject(new AppError('model_damaged', 'The model did not load in time.')),
-        LOAD_TIMEOUT_MS,
-      );
+      const timer = setTimeout(() => {
+        reject(new AppError('model_damaged', 'The model did not load in time.'));
+        child.kill('SIGKILL');
+      }, LOAD_TIMEOUT_MS);
+      child.on('error', (error) => {
+        clearTimeout(timer);
+        reject(new AppError('embedding_failed', `The inference process cannot be started: ${error.message}`));
+      });
       child.on('message', (message: FromChild) => {
         if (message.type === 'loaded') {
           this.#device = message.device;
@@ -173,12 +179,14 @@ export class OnnxBackend implements EmbeddingBackend {
     const delay = RESTART_DELAYS_MS[Math.min(this.#failures, RESTART_DELAYS_MS.length - 1)] ?? 0;
     this.#failures += 1;
     this.#log.error({ how, restartInMs: delay, failures: this.#failures }, 'the inference process ended');
+    this.#options.onAvailable?.(false);
     this.#failPending(`The inference process ended (${how}).`);
     this.#ready = new Promise((resolve) => setTimeout(resolve, delay)).then(() =>
       this.#closed ? undefined : this.#start(),
     );
-    this.#ready.catch((error: unknown) =>
-      this.#log.error({ err: error }, 'the inference process did not come back'),
+    this.#ready.then(
+      () => this.#closed || this.#options.onAvailable?.(true),
+      (error: unknown) => this.#log.error({ err: error }, 'the inference process did not come back'),
     );
   }
 

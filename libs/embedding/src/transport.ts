@@ -32,4 +32,6 @@ export interface EmbedTransport {
 /** The workers that live. */
 export interface WorkerView {
   living: () => readonly Heartbeat[];
+  /** False while the queue has been silent for too long to know who lives. */
+  isKnown: () => boolean;
 }

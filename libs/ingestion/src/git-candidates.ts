@@ -3,6 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { AppError } from '@embergate/contracts/errors.ts';
 import { byPath } from './candidates.ts';
 import type { Candidate } from './candidates.ts';
+import { gitEnvironment } from './git-environment.ts';
 import { folderVerdict } from './skip-names.ts';
 
 /**
@@ -48,11 +49,8 @@ function candidateOf(entry: Buffer): Candidate | null {
 
 /** Reads only: a repository from elsewhere must not get to run its own file system monitor or hooks. */
 function git(root: string, args: string[]): ChildProcess {
-  // git wants HOME, PATH and the like as they are; what steers git itself must not lead it to another repository.
-  // eslint-disable-next-line no-restricted-properties -- passed on, not read
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('GIT_')));
   return spawn('git', ['-C', root, '-c', 'core.fsmonitor=false', '-c', 'core.hooksPath=/dev/null', ...args], {
-    env: { ...env, GIT_OPTIONAL_LOCKS: '0', LC_ALL: 'C' },
+    env: gitEnvironment(),
     stdio: ['ignore', 'pipe', 'pipe'],
   });
 }

@@ -7,8 +7,8 @@ import { embeddedText } from './embedded-text.ts';
 import { chunkKey, embeddedHash } from './hash.ts';
 import { RunProgress, type ProgressListener } from './run-progress.ts';
 import { knownRows, rowId, type KnownRows } from './run-rows.ts';
-import { undoRun } from './sweep.ts';
-import { measureSource, walkSource } from './walk.ts';
+import { isPublished, undoRun } from './sweep.ts';
+import { folderIdentity, measureSource, walkSource } from './walk.ts';
 
 export interface IndexRunParts {
   store: VectorStore;
@@ -57,46 +57,59 @@ const MARK_BATCH = 2_000;
  *
  * Searches see nothing of a pending run and all of a committed one. Chunks that are there already stay; vectors known
  * for the same text are copied; only the rest goes through the model. A run that was killed is started again with the
- * same id and finds its own rows.
+ * same id and finds its own rows; one that has been published already is left as it is.
  *
- * @throws AppError of the store or the model; the signal's reason when aborted. The run then stays pending.
+ * @throws AppError `source_not_found` when the folder is not there, or no longer the same at the end; those of the store
+ * or the model; the signal's reason when aborted. The run then stays pending, or was never begun.
  */
 export async function runIndex(parts: IndexRunParts, request: IndexRunRequest): Promise<void> {
   const { store, space } = parts;
-  const { collection, repo, runId, commit } = request;
+  const { collection, repo, runId, commit, root, signal } = request;
+  signal.throwIfAborted();
   await store.ensureCollection(collection, space);
-  const startedAt = new Date().toISOString();
-  const run: RunRecord = {
-    id: runId,
-    collection,
-    repo,
-    state: 'pending',
-    commit,
-    startedAt,
-    finishedAt: null,
-  };
-  await store.putRun(run);
-  const deadRuns = (await store.listRuns(collection)).filter(
-    (other) =>
-      other.repo === repo && other.id !== runId && (other.state === 'pending' || other.state === 'cancelled'),
-  );
+  const runs = await store.listRuns(collection);
+  const deadRuns = runs.filter((run) => run.repo === repo && run.id !== runId && !isPublished(run));
+  const earlier = runs.find(({ id }) => id === runId);
+  if (earlier && isPublished(earlier)) return undoRuns(store, deadRuns);
+
+  const folder = await folderIdentity(root);
+  const run = { id: runId, collection, repo, commit, startedAt: new Date().toISOString() };
+  await store.putRun({ ...run, state: 'pending', finishedAt: null });
   // Marks of an earlier life of this run, or of one that never ended, may name chunks that the source has again.
   for (const { id } of [run, ...deadRuns]) await store.clearRemovedMarks(collection, id);
 
   const pass = new RunPass(parts, request, await knownRows(store, request));
   await pass.addNewChunks();
-  const stale = pass.stale();
-  pass.progress.publishing(stale.length);
-  for (let at = 0; at < stale.length; at += MARK_BATCH) {
-    await store.markRemoved(collection, stale.slice(at, at + MARK_BATCH), runId);
-  }
+  await markStale(store, request, pass);
   await checkCount(store, request, pass.chunkCount);
   // Before anybody sees the rows: a search would have to scan what the full-text index does not hold yet.
   await store.optimize(collection);
-  request.signal.throwIfAborted();
+  await checkFolder(root, folder);
+  signal.throwIfAborted();
   await store.putRun({ ...run, state: 'committed', finishedAt: new Date().toISOString() });
   // Not before: their vectors may have been worth copying.
-  for (const { id } of deadRuns) await undoRun(store, { collection, runId: id });
+  await undoRuns(store, deadRuns);
+}
+
+async function undoRuns(store: VectorStore, runs: readonly RunRecord[]): Promise<void> {
+  for (const { collection, id } of runs) await undoRun(store, { collection, runId: id });
+}
+
+async function markStale(store: VectorStore, request: IndexRunRequest, pass: RunPass): Promise<void> {
+  const stale = pass.stale();
+  pass.progress.publishing(stale.length);
+  for (let at = 0; at < stale.length; at += MARK_BATCH) {
+    await store.markRemoved(request.collection, stale.slice(at, at + MARK_BATCH), request.runId);
+  }
+}
+
+/** Files of a share that was unmounted, or of a folder that is being deleted, look as if they were no longer wanted. */
+async function checkFolder(root: string, before: string): Promise<void> {
+  if ((await folderIdentity(root)) === before) return;
+  throw new AppError(
+    'source_not_found',
+    `The folder ${root} was replaced while it was read; nothing was published.`,
+  );
 }
 
 /** What is about to be published must be what was found: a row lost on the way would be missing from every answer. */

@@ -1,36 +1,82 @@
+import { toAppError } from '@embergate/contracts/errors.ts';
 import type { RunRecord, VectorStore } from '@embergate/vector-store/store.ts';
+
+interface RunName {
+  collection: string;
+  runId: string;
+}
 
 /** A search that began before a run was published may still read what the run removed. */
 const SWEEP_GRACE_MS = 60_000;
+/** How long vectors of a run that failed wait for another try to copy them: they may have cost hours. */
+const FAILED_GRACE_MS = 3_600_000;
 
-/** Undoes a run that was cancelled: its rows go, its marks are cleared. */
-export async function undoRun(
-  store: VectorStore,
-  { collection, runId }: { collection: string; runId: string },
-): Promise<void> {
-  await store.clearRemovedMarks(collection, runId);
-  await store.deleteRows(collection, { addedBy: runId });
-  await store.deleteRun(collection, runId);
+export const isPublished = (run: RunRecord): boolean => run.state === 'committed' || run.state === 'swept';
+
+/**
+ * Undoes a run that was cancelled: its rows go, its marks are cleared. A run that was never begun needs nothing.
+ * @returns false when the run has been published; it is then left as it is.
+ */
+export async function undoRun(store: VectorStore, { collection, runId }: RunName): Promise<boolean> {
+  try {
+    const run = (await store.listRuns(collection)).find(({ id }) => id === runId);
+    if (run && isPublished(run)) return false;
+    await store.clearRemovedMarks(collection, runId);
+    await store.deleteRows(collection, { addedBy: runId });
+    await store.deleteRun(collection, runId);
+  } catch (error) {
+    ignoreMissingCollection(error);
+  }
+  return true;
+}
+
+/** Notes that nobody will go on with a run. Its vectors stay for a while, as the next run may copy them; then it is swept. */
+export async function abandonRun(store: VectorStore, { collection, runId }: RunName): Promise<void> {
+  try {
+    const run = (await store.listRuns(collection)).find(({ id }) => id === runId);
+    if (run?.state !== 'pending') return;
+    await store.putRun({ ...run, state: 'cancelled', finishedAt: new Date().toISOString() });
+  } catch (error) {
+    ignoreMissingCollection(error);
+  }
+}
+
+/** A job may end before its collection was made, and a collection may be dropped while a job runs. */
+function ignoreMissingCollection(error: unknown): void {
+  if (toAppError(error).code !== 'collection_not_found') throw error;
 }
 
 /**
- * Deletes the rows that committed runs removed, once no search can need them any more. The record of a repo's last run
- * stays, swept, as it says when and from which commit the repo was indexed; swept records don't slow searches.
+ * Deletes the rows that committed runs removed, once no search can need them any more, and all of a run that was given
+ * up. The record of a repo's last run stays, swept, as it says when and from which commit the repo was indexed; swept
+ * records don't slow searches.
  *
  * @param now milliseconds since the epoch.
+ * @throws AggregateError of what failed, after all other collections have been swept.
  */
 export async function sweep(store: VectorStore, now: number): Promise<void> {
+  const failures: unknown[] = [];
   for (const { name } of await store.listCollections()) {
-    const runs = await store.listRuns(name);
-    for (const run of runs) {
-      if (run.state !== 'committed' || now - Date.parse(run.finishedAt ?? run.startedAt) < SWEEP_GRACE_MS)
-        continue;
-      await store.deleteRows(name, { removedBy: run.id });
-      await store.optimize(name);
+    await sweepCollection(store, name, now).catch((error: unknown) => failures.push(error));
+  }
+  if (failures.length > 0) throw new AggregateError(failures, 'not every collection could be swept');
+}
+
+async function sweepCollection(store: VectorStore, collection: string, now: number): Promise<void> {
+  const runs = await store.listRuns(collection);
+  for (const run of runs) {
+    const endedFor = now - Date.parse(run.finishedAt ?? run.startedAt);
+    if (run.state === 'cancelled' && endedFor >= FAILED_GRACE_MS) {
+      await undoRun(store, { collection, runId: run.id });
+      await store.optimize(collection);
+    }
+    if (run.state === 'committed' && endedFor >= SWEEP_GRACE_MS) {
+      await store.deleteRows(collection, { removedBy: run.id });
+      await store.optimize(collection);
       await store.putRun({ ...run, state: 'swept' });
     }
-    for (const run of outdated(runs)) await store.deleteRun(name, run.id);
   }
+  for (const run of outdated(runs)) await store.deleteRun(collection, run.id);
 }
 
 /** Swept records that a later run of the same repo makes useless. */
@@ -38,11 +84,6 @@ function outdated(runs: RunRecord[]): RunRecord[] {
   return runs.filter(
     (run) =>
       run.state === 'swept' &&
-      runs.some(
-        (other) =>
-          other.repo === run.repo &&
-          (other.state === 'swept' || other.state === 'committed') &&
-          other.startedAt > run.startedAt,
-      ),
+      runs.some((other) => other.repo === run.repo && isPublished(other) && other.startedAt > run.startedAt),
   );
 }

@@ -78,6 +78,19 @@ export async function measureSource(root: string, options: WalkOptions = {}): Pr
   return bytes;
 }
 
+/**
+ * Which folder `root` is at this moment: another string as soon as something else is mounted, moved or made there.
+ * @throws AppError `source_not_found` when `root` is not a folder
+ */
+export async function folderIdentity(root: string): Promise<string> {
+  const folder = await realFolder(root);
+  // Inode numbers go beyond what a double holds.
+  const stats = await stat(folder, { bigint: true }).catch((cause: unknown) => {
+    throw unreadable(root, cause);
+  });
+  return `${stats.dev}:${stats.ino}:${folder}`;
+}
+
 async function* candidatesOf(folder: string, options: WalkOptions): AsyncGenerator<Candidate> {
   const git = options.git !== 'never' && (await inWorkTree(folder));
   for await (const candidate of git ? fromGit(folder) : fromFolder(folder)) {
@@ -104,10 +117,13 @@ async function realFolder(root: string): Promise<string> {
     const folder = await realpath(root);
     if ((await stat(folder)).isDirectory()) return folder;
   } catch (cause) {
-    throw new AppError('source_not_found', `The folder ${root} does not exist or cannot be read`, { cause });
+    throw unreadable(root, cause);
   }
   throw new AppError('source_not_found', `${root} is not a folder`);
 }
+
+const unreadable = (root: string, cause: unknown): AppError =>
+  new AppError('source_not_found', `The folder ${root} does not exist or cannot be read`, { cause });
 
 function fromFolder(root: string): AsyncGenerator<Candidate> {
   return folderCandidates(root, [new IgnoreRules(root, '.gitignore'), new IgnoreRules(root, IGNORE_FILE)]);

@@ -11,6 +11,8 @@ export const MANIFEST_FILE = 'embergate-model.json';
 /** Goes up whenever a graph is built differently, so that older builds are built again. */
 export const MANIFEST_VERSION = 1;
 
+const REPAIR_ADVICE = 'A model of the catalog is repaired by: npx embergate model pull NAME';
+
 const fileNameSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/);
 
 export const manifestSchema = z.strictObject({
@@ -112,7 +114,7 @@ export async function verifyModel(installed: InstalledModel): Promise<void> {
     });
     if (found.sha256 !== file.sha256) {
       const sums = `its sha256 is ${found.sha256}, it should be ${file.sha256}`;
-      throw new AppError('checksum_mismatch', `${path} is not what was installed: ${sums}.`);
+      throw new AppError('checksum_mismatch', `${path} is not what was installed: ${sums}. ${REPAIR_ADVICE}`);
     }
   }
 }
@@ -149,6 +151,7 @@ async function expectSize(folder: string, file: ModelManifest['files'][number]):
 }
 
 function damaged(folder: string, what: string, cause?: unknown): AppError {
-  const advice = 'A model of the catalog is repaired by: npx embergate model pull NAME';
-  return new AppError('model_damaged', `The model in ${folder} is damaged: ${what}. ${advice}`, { cause });
+  return new AppError('model_damaged', `The model in ${folder} is damaged: ${what}. ${REPAIR_ADVICE}`, {
+    cause,
+  });
 }

@@ -7,7 +7,6 @@ type Bytes = Buffer[];
 
 /** ONNX element types (TensorProto.DataType) that our graphs use. */
 export const FLOAT = 1;
-const INT32 = 6;
 export const INT64 = 7;
 
 export interface Attributes {

@@ -1,6 +1,7 @@
 import { AppError } from '@embergate/contracts/errors.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 import { Redis } from 'ioredis';
+import { z } from 'zod';
 
 export type { Redis };
 
@@ -69,6 +70,17 @@ const withoutPassword = (url: string): string => url.replace(/\/\/[^@/]*@/, '//*
 /** Any failure of a Redis command, as the caller's error. */
 export function queueDown(cause: unknown): AppError {
   if (cause instanceof AppError) return cause;
+  // A job that cannot be read is our fault and not Redis's.
+  if (cause instanceof z.ZodError)
+    return new AppError('internal', 'A job in the queue cannot be read.', { cause });
+  // Its append-only file does not grow any more: it answers reads, and refuses what it could not keep.
+  if (cause instanceof Error && cause.message.startsWith('MISCONF')) {
+    return new AppError(
+      'storage_full',
+      'The queue cannot write to its disk. Free space where it keeps its data (DATA_DIR, unless REDIS_URL is set).',
+      { cause, details: { retryAfterMs: 1_000 } },
+    );
+  }
   return new AppError('queue_down', 'Redis is away. Search answers lexically until it is back.', {
     cause,
     details: { retryAfterMs: 1_000 },

@@ -76,11 +76,14 @@ export class EmbedReceiver {
     if (job.deadline <= this.#options.clock.now()) return;
     const reply = await this.#answer(job);
     const frame = encodeEmbedReply(reply);
-    await this.#options.redis
+    const results = await this.#options.redis
       .pipeline()
       .xadd(job.replyTo, 'MAXLEN', '~', INBOX_MAX_ENTRIES, '*', 'frame', frame)
       .pexpire(job.replyTo, INBOX_TTL_MS)
       .exec();
+    // A pipeline never rejects: what Redis refused (a full disk, say) stands in the results.
+    const refused = results?.find(([error]) => error)?.[0];
+    if (refused) this.#options.log.error({ err: refused, jobId: job.id }, 'a reply was lost');
   }
 
   async #answer(job: EmbedJob): Promise<EmbedReply> {

@@ -49,6 +49,7 @@ export class HeartbeatWatch {
   readonly #clock: RedisClock;
   readonly #log: Logger;
   #beats: Heartbeat[] = [];
+  #heardAt = -Infinity;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(redis: Redis, clock: RedisClock, log: Logger) {
@@ -76,12 +77,17 @@ export class HeartbeatWatch {
       await this.#redis.hdel(WORKERS_KEY, workerId);
     }
     this.#beats = beats;
+    this.#heardAt = performance.now();
   }
 
   /** Workers with a beat in the last three seconds. */
   living(): Heartbeat[] {
     const now = this.#clock.now();
     return this.#beats.filter((beat) => now - beat.at <= DEAD_AFTER_MS);
+  }
+
+  isKnown(): boolean {
+    return performance.now() - this.#heardAt <= DEAD_AFTER_MS;
   }
 
   stop(): void {

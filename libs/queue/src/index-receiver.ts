@@ -6,8 +6,12 @@ import type { Redis } from './connection.ts';
 import { formatFailure, type IndexReport } from './index-queue.ts';
 import { cancelKey, INDEX_QUEUE_NAME, KEY_PREFIX } from './names.ts';
 
-/** Why an index run was aborted: the user's wish, or this process stopping (the job then waits for the next indexer). */
-export type AbortReason = 'cancelled' | 'stopping';
+/**
+ * Why an attempt at an index job was aborted: the user's wish; this process stopping (the job then waits for the next
+ * indexer); or the queue having taken the job away, as its lock was not renewed in time. A lost attempt undoes
+ * nothing: the job, under the same id, is another attempt's now.
+ */
+export type AbortReason = 'cancelled' | 'stopping' | 'lost';
 
 export interface IndexTask {
   jobId: string;
@@ -20,9 +24,15 @@ export interface IndexTask {
 export interface IndexReceiverOptions {
   redis: Redis;
   concurrency: number;
-  /** Resolves when the run has been published or, after an abort, cleaned up. */
+  /** Settles when the run has been published or, after an abort, everything of the attempt has stopped. */
   handler: (task: IndexTask) => Promise<void>;
   log: Logger;
+}
+
+/** One try at a job, from its being handed out until its handler has settled. */
+interface Attempt {
+  aborter: AbortController;
+  ended: Promise<void>;
 }
 
 const LOCK_MS = 10_000;
@@ -31,11 +41,14 @@ const CANCEL_POLL_MS = 500;
 /**
  * Takes index jobs. A job whose indexer was killed comes back when its lock has run out, any number of times;
  * one whose indexer stops in order goes back to the queue at once.
+ *
+ * A lock also runs out while Redis is frozen. Then the attempt is aborted as lost, and the same job is not begun here
+ * again before that attempt has ended.
  */
 export class IndexReceiver {
   readonly #worker: Worker;
   readonly #options: IndexReceiverOptions;
-  readonly #running = new Set<AbortController>();
+  readonly #attempts = new Map<string, Attempt>();
   #stopping = false;
 
   constructor(options: IndexReceiverOptions) {
@@ -51,11 +64,12 @@ export class IndexReceiver {
       runRetryDelay: 500,
     });
     this.#worker.on('error', (error) => options.log.debug({ err: error }, 'index queue worker'));
+    this.#worker.on('lockRenewalFailed', (jobIds) => jobIds.forEach((jobId) => this.#abort(jobId, 'lost')));
   }
 
   async close(): Promise<void> {
     this.#stopping = true;
-    for (const running of this.#running) running.abort('stopping' satisfies AbortReason);
+    for (const jobId of this.#attempts.keys()) this.#abort(jobId, 'stopping');
     await this.#worker.close();
   }
 
@@ -63,26 +77,52 @@ export class IndexReceiver {
     // BullMQ may hand out once more the very job that was just given back.
     if (this.#stopping) return this.#giveBack(job, token);
     const jobId = job.id ?? '';
+    const earlier = this.#attempts.get(jobId);
+    if (earlier) {
+      this.#abort(jobId, 'lost');
+      await earlier.ended;
+      // BullMQ keeps the locks to renew by job id, and has dropped this one with the earlier attempt's: taken once
+      // more, the job is renewed again.
+      return this.#giveBack(job, token);
+    }
     const aborter = new AbortController();
-    this.#running.add(aborter);
-    const watch = setInterval(() => void this.#watchCancel(jobId, aborter), CANCEL_POLL_MS);
+    const ended = Promise.withResolvers<void>();
+    this.#attempts.set(jobId, { aborter, ended: ended.promise });
     try {
-      await this.#watchCancel(jobId, aborter);
+      await this.#handle(job, aborter.signal);
+    } catch (thrown) {
+      if (aborter.signal.reason === 'stopping') return await this.#giveBack(job, token);
+      if (aborter.signal.reason !== 'lost') throw this.#failure(jobId, thrown);
+    } finally {
+      this.#attempts.delete(jobId);
+      ended.resolve();
+    }
+    // To BullMQ: this attempt has nothing more to say of the job.
+    if (aborter.signal.reason === 'lost') throw new WaitingError();
+  }
+
+  async #handle(job: Job, signal: AbortSignal): Promise<void> {
+    const jobId = job.id ?? '';
+    const watch = setInterval(() => void this.#watchCancel(jobId), CANCEL_POLL_MS);
+    try {
+      await this.#watchCancel(jobId);
       await this.#options.handler({
         jobId,
         payload: indexJobPayloadSchema.parse(job.data),
-        signal: aborter.signal,
-        report: (report) => job.updateProgress(report),
+        signal,
+        report: async (report) => {
+          if (signal.reason !== 'lost') await job.updateProgress(report);
+        },
       });
-    } catch (thrown) {
-      if (aborter.signal.reason === 'stopping') return await this.#giveBack(job, token);
-      const error = toAppError(thrown);
-      this.#options.log.error({ err: thrown, jobId }, 'index job failed');
-      throw new Error(formatFailure(error.code, error.message), { cause: thrown });
     } finally {
       clearInterval(watch);
-      this.#running.delete(aborter);
     }
+  }
+
+  #failure(jobId: string, thrown: unknown): Error {
+    const error = toAppError(thrown);
+    this.#options.log.error({ err: thrown, jobId }, 'index job failed');
+    return new Error(formatFailure(error.code, error.message), { cause: thrown });
   }
 
   async #giveBack(job: Job, token: string | undefined): Promise<never> {
@@ -90,8 +130,12 @@ export class IndexReceiver {
     throw new WaitingError();
   }
 
-  async #watchCancel(jobId: string, aborter: AbortController): Promise<void> {
+  async #watchCancel(jobId: string): Promise<void> {
     const asked = await this.#options.redis.exists(cancelKey(jobId)).catch(() => 0);
-    if (asked === 1) aborter.abort('cancelled' satisfies AbortReason);
+    if (asked === 1) this.#abort(jobId, 'cancelled');
+  }
+
+  #abort(jobId: string, reason: AbortReason): void {
+    this.#attempts.get(jobId)?.aborter.abort(reason);
   }
 }

@@ -22,6 +22,9 @@ export async function findRedisServer(path: string | undefined): Promise<string 
   return null;
 }
 
+/** A server that hangs must not keep the process that started it. */
+const STOP_TIMEOUT_MS = 5_000;
+
 export interface RedisServerOptions {
   binary: string;
   /** Where the queue survives a restart. */
@@ -86,7 +89,10 @@ export async function startRedisServer({
   const url = `redis://127.0.0.1:${chosen}/0`;
   const stop = async (): Promise<void> => {
     child.stdin?.destroy();
-    if (child.exitCode === null && child.signalCode === null) await exited;
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const killer = setTimeout(() => killGroup(child), STOP_TIMEOUT_MS);
+    await exited;
+    clearTimeout(killer);
   };
   const died = exited.then(() => {
     throw new AppError('process_failed', `${binary} ended at start: ${complaint.trim() || 'no message'}`);
@@ -100,6 +106,12 @@ export async function startRedisServer({
     throw error;
   }
   return { url, process: child, stop };
+}
+
+/** The server and its guard. */
+function killGroup({ pid }: ChildProcess): void {
+  // Below two stand the system's own groups, and minus one means every process of the machine.
+  if (pid !== undefined && pid > 1) process.kill(-pid, 'SIGKILL');
 }
 
 async function freePort(): Promise<number> {

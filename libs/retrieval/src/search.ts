@@ -1,4 +1,4 @@
-import { toAppError, type ErrorCode } from '@embergate/contracts/errors.ts';
+import { AppError, toAppError, type ErrorCode } from '@embergate/contracts/errors.ts';
 import type {
   Degradation,
   EmbeddingReport,
@@ -20,16 +20,21 @@ export interface EmbeddedQuery {
   warnings: Warning[];
 }
 
+export interface EmbedQueryOptions {
+  space: EmbeddingSpace;
+  deadlineMs: number;
+  /** No other tier than the first declared one may answer. */
+  firstTierOnly: boolean;
+  signal?: AbortSignal | undefined;
+}
+
 /** What retrieval needs of the tiers. */
 export interface QueryEmbedder {
   /**
    * @throws AppError `no_tier_available`, `queue_down`, `deadline_exceeded`, `embedding_failed`, with
    * `details.reason` as the response names it (`cpu_absent`, `queue_down`, ...); `space_mismatch` where no tier serves the space.
    */
-  embedQuery: (
-    text: string,
-    options: { space: EmbeddingSpace; deadlineMs: number; signal?: AbortSignal | undefined },
-  ) => Promise<EmbeddedQuery>;
+  embedQuery: (text: string, options: EmbedQueryOptions) => Promise<EmbeddedQuery>;
 }
 
 export interface SearchParts {
@@ -43,6 +48,7 @@ export interface SearchParts {
 const DEGRADABLE: ReadonlySet<ErrorCode> = new Set([
   'no_tier_available',
   'queue_down',
+  'storage_full', // the queue's disk
   'deadline_exceeded',
   'embedding_failed',
   'internal',
@@ -60,8 +66,9 @@ const SEARCH_RESERVE = 0.1;
 export async function search(parts: SearchParts, request: SearchRequest): Promise<SearchResponse> {
   const startedAt = performance.now();
   const { store, defaults } = parts;
-  const stamp = await store.getCollection(request.collection);
   const deadlineMs = request.deadlineMs ?? defaults.deadlineMs;
+  const inTime = <T>(work: Promise<T>): Promise<T> => withDeadline(work, startedAt + deadlineMs, deadlineMs);
+  const stamp = await inTime(store.getCollection(request.collection));
   const degradation = request.degradation ?? defaults.degradation;
   const candidates = {
     limit: request.mode === 'hybrid' ? CANDIDATES : request.limit,
@@ -79,7 +86,7 @@ export async function search(parts: SearchParts, request: SearchRequest): Promis
   warnings.push(...embedded.warnings);
 
   const searchStartedAt = performance.now();
-  const results = await retrieve(parts, request, { embedded, lexicalSearch, candidates });
+  const results = await inTime(retrieve(parts, request, { embedded, lexicalSearch, candidates }));
   if (request.rerank) {
     warnings.push({
       code: 'rerank_skipped',
@@ -116,6 +123,7 @@ async function embed(
   const startedAt = performance.now();
   try {
     return await embedder.embedQuery(request.query, {
+      firstTierOnly: degradation === 'forbid',
       space,
       deadlineMs: deadlineMs * (1 - SEARCH_RESERVE),
       signal,
@@ -172,6 +180,23 @@ async function retrieve(
   if (!lexicalSearch) return denseSearch;
   const [dense, lexical] = await Promise.all([denseSearch, lexicalSearch]);
   return fuse(dense, lexical);
+}
+
+/** A store that hangs must not keep the caller beyond the deadline. @param until as performance.now(). */
+async function withDeadline<T>(work: Promise<T>, until: number, deadlineMs: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    const error = new AppError(
+      'deadline_exceeded',
+      `The vector store did not answer within ${deadlineMs} ms.`,
+    );
+    timer = setTimeout(() => reject(error), Math.max(0, until - performance.now()));
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 export const round = (value: number, digits: number): number =>

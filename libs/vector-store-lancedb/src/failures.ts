@@ -20,6 +20,8 @@ const CANNOT_WRITE_CODES = new Set([
   'EFBIG',
 ]);
 
+const FREE_SPACE = 'Is the disk full or read-only? Free space, or set DATA_DIR to another folder.';
+
 export const isTableNotFound = (error: unknown): boolean => NOT_FOUND.test(messageOf(error));
 
 export const collectionNotFound = (collection: string, cause?: unknown): AppError =>
@@ -30,7 +32,9 @@ export function toStoreError(error: unknown): AppError {
   if (error instanceof AppError) return error;
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   if (CANNOT_WRITE_CODES.has(code) || CANNOT_WRITE.test(messageOf(error))) {
-    return new AppError('storage_full', 'The vector store cannot write to its folder', { cause: error });
+    return new AppError('storage_full', `The vector store cannot write to its folder. ${FREE_SPACE}`, {
+      cause: error,
+    });
   }
   return new AppError('store_down', 'The vector store failed', { cause: error });
 }

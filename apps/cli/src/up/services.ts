@@ -1,11 +1,11 @@
 import type { Lifecycle } from '@embergate/platform/lifecycle.ts';
 import { createLogger } from '@embergate/platform/logs.ts';
-import { startRedisServer } from '@embergate/queue/redis-server.ts';
 import { join } from 'node:path';
 import pc from 'picocolors';
 import type { CliContext } from '../context.ts';
 import type { AppName } from './app-mains.ts';
 import { assertPortFree } from './port.ts';
+import { QueueServer } from './queue-server.ts';
 import { Supervisor } from './supervisor.ts';
 import { obtainRedisServer } from './valkey.ts';
 
@@ -61,10 +61,11 @@ export async function startServices({
       signal,
       onFetch: () => say('No Redis or Valkey on the PATH; fetching Valkey 9.1 (1.6 MB) ...'),
     });
-    const server = await startRedisServer({
+    const server = await QueueServer.start({
       binary,
       dataDir: join(dataDir, 'queue'),
       log: createLogger('up', 'warn'),
+      onRestart: say,
     });
     lifecycle.onClose('queue server', () => server.stop());
     say(`queue started: ${binary}`);

@@ -1,10 +1,10 @@
 import { AppError, ERROR_KINDS, type ErrorCode } from '@embergate/contracts/errors.ts';
 import type { ProcessReport } from '@embergate/platform/process.ts';
 import { spawn, type ChildProcess } from 'node:child_process';
-import { createWriteStream, type WriteStream } from 'node:fs';
-import { rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { APP_MAINS, type AppName } from './app-mains.ts';
+import { LogFile } from './log-file.ts';
+import { RestartPace, restartNotice } from './restart-pace.ts';
 
 export interface SupervisorOptions {
   name: AppName;
@@ -16,10 +16,6 @@ export interface SupervisorOptions {
 
 const START_TIMEOUT_MS = 300_000;
 const STOP_TIMEOUT_MS = 20_000;
-const RESTART_DELAYS_MS = [0, 1_000, 5_000, 15_000];
-/** A process that ran this long was well; its next end starts the delays anew. */
-const WELL_AFTER_MS = 60_000;
-const LOG_MAX_BYTES = 10 * 1024 * 1024;
 
 /**
  * One child process of `embergate up`.
@@ -31,28 +27,22 @@ const LOG_MAX_BYTES = 10 * 1024 * 1024;
  */
 export class Supervisor {
   readonly #options: SupervisorOptions;
-  readonly #log: WriteStream;
+  readonly #log: LogFile;
+  readonly #pace = new RestartPace();
   #child: ChildProcess | undefined;
   #stopping = false;
-  #restarts = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  private constructor(options: SupervisorOptions, log: WriteStream) {
+  private constructor(options: SupervisorOptions) {
     this.#options = options;
-    this.#log = log;
+    this.#log = new LogFile(join(options.logDir, `${options.name}.log`));
   }
 
   /** @throws AppError with the code that the process itself gave, or `process_failed`. */
   static async start(
     options: SupervisorOptions,
   ): Promise<{ supervisor: Supervisor; details: Record<string, unknown> }> {
-    const logFile = join(options.logDir, `${options.name}.log`);
-    const size = await stat(logFile).then(
-      ({ size: bytes }) => bytes,
-      () => 0,
-    );
-    if (size > LOG_MAX_BYTES) await rename(logFile, `${logFile}.1`);
-    const supervisor = new Supervisor(options, createWriteStream(logFile, { flags: 'a' }));
+    const supervisor = new Supervisor(options);
     try {
       return { supervisor, details: await supervisor.#launch() };
     } catch (error) {
@@ -76,7 +66,7 @@ export class Supervisor {
       await exited;
       clearTimeout(killer);
     }
-    this.#log.end();
+    this.#log.close();
   }
 
   #launch(): Promise<Record<string, unknown>> {
@@ -88,7 +78,8 @@ export class Supervisor {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
     this.#child = child;
-    for (const stream of [child.stdout, child.stderr]) stream?.pipe(this.#log, { end: false });
+    for (const stream of [child.stdout, child.stderr])
+      stream?.on('data', (chunk: Buffer) => this.#log.write(chunk));
     return new Promise((resolve, reject) => {
       let ready = false;
       const late = setTimeout(
@@ -104,11 +95,7 @@ export class Supervisor {
       child.on('exit', (code, signal) => {
         clearTimeout(late);
         reject(
-          failed(
-            name,
-            'process_failed',
-            `it ended at start (${signal ?? code}); see ${this.#log.path.toString()}`,
-          ),
+          failed(name, 'process_failed', `it ended at start (${signal ?? code}); see ${this.#log.path}`),
         );
         if (ready) this.#restartLater(signal ?? String(code), performance.now() - startedAt);
       });
@@ -117,11 +104,9 @@ export class Supervisor {
 
   #restartLater(how: string, ranMs: number): void {
     if (this.#stopping) return;
-    if (ranMs > WELL_AFTER_MS) this.#restarts = 0;
-    const delay = RESTART_DELAYS_MS[Math.min(this.#restarts, RESTART_DELAYS_MS.length - 1)] ?? 0;
-    this.#restarts += 1;
+    const delay = this.#pace.nextDelayMs(ranMs);
     const { name, onRestart } = this.#options;
-    onRestart(`${name} ended (${how}); starting it again${delay > 0 ? ` in ${delay / 1_000} s` : ''}`);
+    onRestart(restartNotice(name, how, delay));
     this.#timer = setTimeout(() => {
       this.#launch().then(
         () => onRestart(`${name} is back`),

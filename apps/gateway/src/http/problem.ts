@@ -10,6 +10,8 @@ export const problemHandler =
   (log: Logger): ErrorRequestHandler =>
   // eslint-disable-next-line max-params -- by its four parameters Express knows an error handler
   (thrown: unknown, request, response: Response, _next) => {
+    // Nobody is there any more to be told, and nothing is wrong.
+    if (response.destroyed || response.writableEnded) return;
     const error = toAppError(thrown);
     const requestId = String(response.locals['requestId'] ?? '');
     log[error.kind.logLevel](
@@ -26,6 +28,7 @@ export const problemHandler =
     const { retryAfterMs, ...rest } = error.details;
     const waitMs = retryAfterMs ?? (status === 503 || status === 429 ? 1_000 : undefined);
     if (waitMs !== undefined) response.set('Retry-After', String(Math.max(1, Math.ceil(waitMs / 1_000))));
+    if (status === 401) response.set('WWW-Authenticate', 'Bearer');
     response
       .status(status)
       .type('application/problem+json')

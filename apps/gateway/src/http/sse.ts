@@ -1,4 +1,4 @@
-import type { Request, Response } from 'express';
+import type { Response } from 'express';
 
 export interface EventStream<T> {
   event: string;
@@ -10,15 +10,16 @@ export interface EventStream<T> {
 
 /** Sends `next()` as server-sent events until it returns `last: true`, the client leaves, or it throws (an `error` event). */
 export async function sendEvents<T>(
-  request: Request,
   response: Response,
   { event, everyMs, closing, next }: EventStream<T>,
 ): Promise<void> {
+  const left = new AbortController();
+  // Before the first await: a client may be gone by its end.
+  response.once('close', () => left.abort());
+  const gone = AbortSignal.any([left.signal, closing]);
   // The first one before the headers: an unknown id is still a 404.
   let current = await next();
-  const left = new AbortController();
-  request.once('close', () => left.abort());
-  const gone = AbortSignal.any([left.signal, closing]);
+  if (gone.aborted) return;
   response
     .status(200)
     .set({ 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' });

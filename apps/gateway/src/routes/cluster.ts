@@ -29,9 +29,9 @@ export const clusterHandler =
 
 export const clusterEventsHandler =
   (parts: ClusterParts, closing: AbortSignal): Handler =>
-  async (request, response) => {
+  async (_request, response) => {
     const next = async () => ({ data: await describeCluster(parts), last: false });
-    await sendEvents(request, response, { event: 'cluster', everyMs: EVENT_INTERVAL_MS, closing, next });
+    await sendEvents(response, { event: 'cluster', everyMs: EVENT_INTERVAL_MS, closing, next });
   };
 
 async function describeCluster({ tiers, space, workers, lanes, store }: ClusterParts): Promise<Cluster> {
@@ -63,7 +63,7 @@ async function describeCluster({ tiers, space, workers, lanes, store }: ClusterP
 
 export const livezHandler: Handler = (_request, response) => response.json({ status: 'ok' });
 
-/** GET /readyz: 200 when a search can be answered now, lexical only included; else 503 with each check's reason. */
+/** GET /readyz: 200 when a search can be answered in full now, vectors included; else 503 with each check's reason. */
 export const readyzHandler =
   ({ tiers, space, workers, store }: ClusterParts, pingQueue: () => Promise<unknown>): Handler =>
   async (_request, response) => {

@@ -36,8 +36,9 @@ async function describe(
     store.listRuns(name),
     store.sizeBytes(name),
   ]);
-  const committed = runs
-    .filter((run) => run.state === 'committed')
+  // Swept: published, and what it removed has been deleted since.
+  const published = runs
+    .filter(({ state }) => state === 'committed' || state === 'swept')
     .sort((a, b) => b.startedAt.localeCompare(a.startedAt));
   return {
     name,
@@ -45,7 +46,7 @@ async function describe(
     spaceId: spaceId(space),
     chunks: counts.reduce((sum, { chunks }) => sum + chunks, 0),
     repos: counts.map(({ repo, chunks }) => {
-      const last = committed.find((run) => run.repo === repo);
+      const last = published.find((run) => run.repo === repo);
       return {
         name: repo,
         chunks,

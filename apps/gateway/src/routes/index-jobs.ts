@@ -1,5 +1,7 @@
 import { isEnded, type IndexJob, type IndexJobRequest } from '@embergate/contracts/index-job.ts';
 import { z } from 'zod';
+import { AppError } from '@embergate/contracts/errors.ts';
+import { repoNameSchema } from '@embergate/contracts/http-search.ts';
 import { invalidRequest, type Handler } from '../app.ts';
 import { sendEvents } from '../http/sse.ts';
 import { checkSource, repoNameOf } from '../source.ts';
@@ -16,7 +18,14 @@ export const createIndexJobHandler =
   async (request, response) => {
     const body = request.body as IndexJobRequest;
     const source = await checkSource(body.source, indexRoots);
-    const job = await jobs.add({ ...body, source, repo: body.repo ?? repoNameOf(source) });
+    const repo = repoNameSchema.safeParse(body.repo ?? repoNameOf(source));
+    if (!repo.success) {
+      throw new AppError(
+        'invalid_request',
+        'repo: the last part of the source is no name for a repo; give one.',
+      );
+    }
+    const job = await jobs.add({ ...body, source, repo: repo.data });
     response.status(202).location(`/v1/index-jobs/${job.id}`).json(job);
   };
 
@@ -43,7 +52,7 @@ export const watchIndexJobHandler =
       const job = await jobs.get(id);
       return { data: job, last: isEnded(job.state) };
     };
-    await sendEvents(request, response, { event: 'job', everyMs: EVENT_INTERVAL_MS, closing, next });
+    await sendEvents(response, { event: 'job', everyMs: EVENT_INTERVAL_MS, closing, next });
   };
 
 export const cancelIndexJobHandler =

@@ -1,0 +1,171 @@
+import { mkdir, rename, rm } from 'node:fs/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
+import { COLLECTION, createRunBench, pythonFile, pythonFiles, type RunBench } from './run-bench.ts';
+
+const FILES = 1_500;
+/** As index-run.ts has it: batches of 256, three under way. */
+const IN_FLIGHT = 3 * 256;
+
+describe('a run that is interrupted', () => {
+  let bench: RunBench;
+  beforeEach(async () => {
+    bench = await createRunBench(pythonFiles(FILES));
+  });
+  afterEach(() => bench.remove());
+
+  /** Kills the run when the model is asked for the fourth batch: three have been begun, and some are written. */
+  async function runUntilFourthBatch(runId: string): Promise<void> {
+    const kill = new AbortController();
+    let batches = 0;
+    bench.beforeAnswer = () => {
+      batches += 1;
+      if (batches === 4) kill.abort('killed');
+    };
+    await expect(bench.run(runId, { signal: kill.signal })).rejects.toBe('killed');
+    bench.beforeAnswer = () => undefined;
+  }
+
+  it('goes on where it was, embeds little twice, and ends as if nothing had happened', async () => {
+    await bench.run('undisturbed', { collection: 'other' });
+    expect(bench.embedded).toHaveLength(FILES);
+    bench.embedded = [];
+
+    await runUntilFourthBatch('r1');
+    const before = bench.embedded.length;
+    expect(before).toBeGreaterThanOrEqual(256);
+    expect(before).toBeLessThan(FILES);
+    const written = (await bench.rows()).length;
+    expect(before - written).toBeLessThanOrEqual(IN_FLIGHT);
+    bench.embedded = [];
+    await bench.run('r1');
+    expect(bench.embedded).toHaveLength(FILES - written);
+    const ids = (rows: { id: string; removedBy: string | null }[]) =>
+      rows.map(({ id, removedBy }) => [id, removedBy]);
+    expect(ids(await bench.rows())).toEqual(ids(await bench.rows('other')));
+    expect(await bench.visibleCount()).toBe(FILES);
+    expect(await bench.states()).toEqual({ r1: 'committed' });
+  });
+
+  it('shows nobody what it has written so far', async () => {
+    await runUntilFourthBatch('r1');
+    expect((await bench.rows()).length).toBeGreaterThan(0);
+    expect(await bench.visibleCount()).toBe(0);
+    const found = await bench.store.searchLexical(COLLECTION, lexicalText('f7'), { limit: 5, filter: {} });
+    expect(found).toEqual([]);
+  });
+
+  it('is cleaned up by the next run of the repo, which copies its vectors', async () => {
+    await runUntilFourthBatch('dead');
+    const written = (await bench.rows()).length;
+    bench.embedded = [];
+    await bench.run('r2');
+    expect(bench.embedded).toHaveLength(FILES - written);
+    expect(await bench.states()).toEqual({ r2: 'committed' });
+    const rows = await bench.rows();
+    expect(rows).toHaveLength(FILES);
+    expect(new Set(rows.map(({ addedBy }) => addedBy))).toEqual(new Set(['r2']));
+  });
+});
+
+describe('an index run', () => {
+  let bench: RunBench;
+  beforeEach(async () => {
+    bench = await createRunBench(pythonFiles(3));
+    await bench.run('r1');
+    bench.embedded = [];
+  });
+  afterEach(() => bench.remove());
+
+  it('that was published already changes nothing when its job is handed out once more', async () => {
+    const before = { runs: await bench.store.listRuns(COLLECTION), rows: await bench.rows() };
+    await bench.tree.write({ 'src/f0000.py': pythonFile('changed') });
+    await bench.run('r1');
+    expect(bench.embedded).toEqual([]);
+    expect({ runs: await bench.store.listRuns(COLLECTION), rows: await bench.rows() }).toEqual(before);
+
+    const [record] = before.runs;
+    if (!record) throw new Error('there is no record');
+    await bench.store.putRun({ ...record, state: 'swept' });
+    await bench.run('r1');
+    expect(await bench.states()).toEqual({ r1: 'swept' });
+    expect(await bench.visibleCount()).toBe(3);
+  });
+
+  it('that was published already still cleans up after the dead run before it', async () => {
+    await bench.tree.write({ 'src/new.py': pythonFile('fresh') });
+    await bench.runUntilPublishing('dead');
+    expect(await bench.rows()).toHaveLength(4);
+    await bench.run('r1');
+    expect(await bench.states()).toEqual({ r1: 'committed' });
+    expect(await bench.rows()).toHaveLength(3);
+  });
+
+  it('keeps a chunk that was gone when the run was interrupted and is back when it goes on', async () => {
+    await rename(`${bench.tree.root}/src/f0001.py`, `${bench.tree.root}/f0001.away`);
+    await bench.tree.write({ '.gitignore': '*.away\n' });
+    await bench.runUntilPublishing('r2');
+    expect((await bench.rows()).filter(({ removedBy }) => removedBy === 'r2')).toHaveLength(1);
+    await rename(`${bench.tree.root}/f0001.away`, `${bench.tree.root}/src/f0001.py`);
+    await rm(`${bench.tree.root}/.gitignore`);
+    await bench.run('r2');
+    // The ignore file itself was a chunk of the first life, and is none of the second.
+    expect(await bench.visibleCount()).toBe(3);
+    const found = await bench.store.searchLexical(COLLECTION, lexicalText('f1'), { limit: 5, filter: {} });
+    expect(found[0]).toMatchObject({ path: 'src/f0001.py' });
+  });
+
+  it('in full mode makes every vector anew, beside the old ones until it is published', async () => {
+    const old = (await bench.rows()).map(({ id }) => id);
+    await bench.runUntilPublishing('r2', { mode: 'full' });
+    expect(bench.embedded).toHaveLength(3);
+    expect(await bench.rows()).toHaveLength(6);
+    expect(await bench.visibleCount()).toBe(3);
+    await bench.run('r2', { mode: 'full' });
+    expect(bench.embedded).toHaveLength(3);
+    expect(await bench.visibleCount()).toBe(3);
+    const removed = (await bench.rows()).filter(({ removedBy }) => removedBy === 'r2');
+    expect(removed.map(({ id }) => id)).toEqual(old);
+  });
+
+  it('whose folder goes away under it publishes nothing and says so', async () => {
+    await bench.tree.write({ 'src/new.py': pythonFile('fresh') });
+    bench.beforeAnswer = () => bench.tree.remove();
+    await expect(bench.run('r2')).rejects.toMatchObject({ code: 'source_not_found' });
+    expect(await bench.states()).toEqual({ r1: 'committed', r2: 'pending' });
+    expect(await bench.visibleCount()).toBe(3);
+  });
+
+  it('whose folder is replaced under it, as by a share that comes off its mount point, does the same', async () => {
+    const away = `${bench.tree.root}-away`;
+    await bench.tree.write({ 'src/new.py': pythonFile('fresh') });
+    bench.beforeAnswer = async () => {
+      await rename(bench.tree.root, away);
+      await mkdir(bench.tree.root);
+    };
+    try {
+      await expect(bench.run('r2')).rejects.toMatchObject({ code: 'source_not_found' });
+      expect(await bench.visibleCount()).toBe(3);
+    } finally {
+      await rm(away, { recursive: true, force: true });
+    }
+  });
+
+  it('of a folder that was emptied empties the repo', async () => {
+    await rm(`${bench.tree.root}/src`, { recursive: true });
+    await bench.run('r2');
+    expect(await bench.visibleCount()).toBe(0);
+  });
+
+  it('that was cancelled before it began leaves everything as it was, other runs of the repo too', async () => {
+    await bench.tree.write({ 'src/new.py': pythonFile('fresh') });
+    await bench.runUntilPublishing('other');
+    const before = { runs: await bench.store.listRuns(COLLECTION), rows: await bench.rows() };
+    await expect(bench.run('r2', { signal: AbortSignal.abort('cancelled') })).rejects.toBe('cancelled');
+    await expect(
+      bench.run('r2', { collection: 'unmade', signal: AbortSignal.abort('cancelled') }),
+    ).rejects.toBe('cancelled');
+    expect({ runs: await bench.store.listRuns(COLLECTION), rows: await bench.rows() }).toEqual(before);
+    expect((await bench.store.listCollections()).map(({ name }) => name)).toEqual([COLLECTION]);
+  });
+});

@@ -1,0 +1,131 @@
+import { createHash } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
+import { createLanceDbStore } from '@embergate/vector-store-lancedb/lancedb-store.ts';
+import type { ChunkStamp, VectorStore } from '@embergate/vector-store/store.ts';
+import { createChunker } from '../src/chunk.ts';
+import { runIndex, type IndexRunParts, type IndexRunRequest } from '../src/index-run.ts';
+import { createTree, type SourceTree } from './source-tree.ts';
+
+export const COLLECTION = 'code';
+export const REPO = 'sample';
+
+const SPACE: EmbeddingSpace = {
+  model: 'fake',
+  revision: '1',
+  dimensions: 8,
+  pooling: 'mean',
+  normalize: true,
+  prompts: { query: '', document: '' },
+};
+
+type RunOptions = Partial<Pick<IndexRunRequest, 'mode' | 'collection' | 'signal' | 'onProgress'>>;
+
+/** A source folder, a LanceDB store on disk, the real chunker, and a fake in place of the model. */
+export interface RunBench {
+  tree: SourceTree;
+  store: VectorStore;
+  /** Texts that the fake model was given since this was last emptied. */
+  embedded: string[];
+  /** Awaited before the fake model answers; called with what it is asked for. */
+  beforeAnswer: (texts: string[]) => Promise<void> | void;
+  run(runId: string, options?: RunOptions): Promise<void>;
+  /** Runs until `publishing` is told, marks what is gone, and stops short of publishing: as a kill at that moment. */
+  runUntilPublishing(runId: string, options?: RunOptions): Promise<void>;
+  rows(collection?: string): Promise<ChunkStamp[]>;
+  /** Rows that searches see. */
+  visibleCount(): Promise<number>;
+  /** Run id -> state. */
+  states(): Promise<Record<string, string>>;
+  remove(): Promise<void>;
+}
+
+/** Eight numbers of unit length that depend on the text alone. */
+function fakeVector(text: string): Float32Array {
+  const bytes = createHash('sha256').update(text).digest().subarray(0, SPACE.dimensions);
+  const length = Math.hypot(...bytes);
+  return Float32Array.from(bytes, (byte) => byte / length);
+}
+
+/** The fake tokenizer's ids are the text's code units, so that the fake model can tell texts apart. */
+const fakeTokenize = (text: string): Uint32Array =>
+  Uint32Array.from({ length: text.length }, (_, at) => text.charCodeAt(at));
+const fakeText = (ids: Uint32Array): string => Array.from(ids, (id) => String.fromCharCode(id)).join('');
+
+export async function createRunBench(files: Record<string, string>): Promise<RunBench> {
+  const tree = await createTree(files);
+  const folder = await mkdtemp(join(tmpdir(), 'embergate-runs-'));
+  const store = await createLanceDbStore({ path: folder });
+  const chunker = await createChunker();
+  const fakeEmbed: IndexRunParts['embed'] = async (inputs, { signal, onEmbedded }) => {
+    const texts = inputs.map(fakeText);
+    await bench.beforeAnswer(texts);
+    signal.throwIfAborted();
+    bench.embedded.push(...texts);
+    onEmbedded(inputs);
+    return texts.map(fakeVector);
+  };
+  const bench: RunBench = {
+    tree,
+    store,
+    embedded: [],
+    beforeAnswer: () => undefined,
+    run: (runId, options = {}) =>
+      runIndex(
+        { store, chunker, space: SPACE, tokenize: fakeTokenize, embed: fakeEmbed },
+        {
+          runId,
+          collection: COLLECTION,
+          repo: REPO,
+          root: tree.root,
+          commit: null,
+          mode: 'incremental',
+          signal: new AbortController().signal,
+          onProgress: () => undefined,
+          ...options,
+        },
+      ),
+    async runUntilPublishing(runId, options) {
+      const kill = new AbortController();
+      const onProgress: IndexRunRequest['onProgress'] = (_progress, _skipped, state) => {
+        if (state === 'publishing') kill.abort('killed');
+      };
+      const ended = await bench
+        .run(runId, { ...options, signal: kill.signal, onProgress })
+        .catch((reason: unknown) => reason);
+      if (ended !== 'killed') throw ended;
+    },
+    async rows(collection = COLLECTION) {
+      const rows: ChunkStamp[] = [];
+      for await (const page of store.stamps(collection, REPO)) rows.push(...page);
+      return rows.sort((one, other) => (one.id < other.id ? -1 : 1));
+    },
+    async visibleCount() {
+      const counts = await store.countByRepo(COLLECTION);
+      return counts.find(({ repo }) => repo === REPO)?.chunks ?? 0;
+    },
+    async states() {
+      const runs = await store.listRuns(COLLECTION);
+      return Object.fromEntries(runs.map(({ id, state }) => [id, state]));
+    },
+    async remove() {
+      chunker.close();
+      await store.close();
+      await tree.remove();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+  return bench;
+}
+
+/** One chunk a file. */
+export const pythonFile = (name: string): string => `def ${name}(value):\n    return value + "${name}"\n`;
+export const pythonFiles = (count: number): Record<string, string> =>
+  Object.fromEntries(
+    Array.from({ length: count }, (_, at) => [
+      `src/f${String(at).padStart(4, '0')}.py`,
+      pythonFile(`f${at}`),
+    ]),
+  );

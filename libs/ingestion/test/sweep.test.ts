@@ -1,0 +1,94 @@
+import { rm } from 'node:fs/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { abandonRun, sweep, undoRun } from '../src/sweep.ts';
+import { COLLECTION, createRunBench, pythonFile, pythonFiles, type RunBench } from './run-bench.ts';
+
+const SECOND = 1_000;
+const HOUR = 3_600 * SECOND;
+
+describe('sweeping', () => {
+  let bench: RunBench;
+  beforeEach(async () => {
+    bench = await createRunBench(pythonFiles(3));
+    await bench.run('r1');
+  });
+  afterEach(() => bench.remove());
+
+  it('deletes what a run removed a minute after it was published, and not before', async () => {
+    await rm(`${bench.tree.root}/src/f0001.py`);
+    await bench.run('r2');
+    await sweep(bench.store, Date.now());
+    expect(await bench.rows()).toHaveLength(3);
+    expect(await bench.states()).toEqual({ r1: 'committed', r2: 'committed' });
+    await sweep(bench.store, Date.now() + 61 * SECOND);
+    expect(await bench.rows()).toHaveLength(2);
+    expect(await bench.visibleCount()).toBe(2);
+  });
+
+  it('keeps the record of a repo’s last run, and drops older ones', async () => {
+    await bench.run('r2');
+    await sweep(bench.store, Date.now() + 61 * SECOND);
+    expect(await bench.states()).toEqual({ r1: 'swept', r2: 'swept' });
+    await sweep(bench.store, Date.now() + 62 * SECOND);
+    expect(await bench.states()).toEqual({ r2: 'swept' });
+    expect(await bench.visibleCount()).toBe(3);
+  });
+
+  it('undoes a run that failed, once another try has had an hour to copy its vectors', async () => {
+    await bench.tree.write({ 'src/new.py': pythonFile('fresh') });
+    await rm(`${bench.tree.root}/src/f0001.py`);
+    await bench.runUntilPublishing('failed');
+    await abandonRun(bench.store, { collection: COLLECTION, runId: 'failed' });
+    expect(await bench.states()).toMatchObject({ failed: 'cancelled' });
+    await sweep(bench.store, Date.now() + 0.9 * HOUR);
+    expect(await bench.rows()).toHaveLength(4);
+    expect(await bench.visibleCount()).toBe(3);
+    await sweep(bench.store, Date.now() + HOUR + SECOND);
+    const rows = await bench.rows();
+    expect(rows.map(({ addedBy, removedBy }) => [addedBy, removedBy])).toEqual(Array(3).fill(['r1', null]));
+    expect(await bench.states()).toEqual({ r1: 'swept' });
+  });
+
+  it('leaves a run alone that is under way, however long it takes', async () => {
+    await bench.tree.write({ 'src/new.py': pythonFile('fresh') });
+    await bench.runUntilPublishing('long');
+    await sweep(bench.store, Date.now() + 1_000 * HOUR);
+    expect(await bench.states()).toMatchObject({ long: 'pending' });
+    expect(await bench.rows()).toHaveLength(4);
+  });
+});
+
+describe('undoing a run', () => {
+  let bench: RunBench;
+  beforeEach(async () => {
+    bench = await createRunBench(pythonFiles(2));
+  });
+  afterEach(() => bench.remove());
+
+  it('that was never begun needs no collection, and makes none', async () => {
+    const never = { collection: 'unmade', runId: 'r1' };
+    expect(await undoRun(bench.store, never)).toBe(true);
+    await abandonRun(bench.store, never);
+    expect(await bench.store.listCollections()).toEqual([]);
+  });
+
+  it('that was published is refused: its chunks are what people find', async () => {
+    await bench.run('r1');
+    const name = { collection: COLLECTION, runId: 'r1' };
+    expect(await undoRun(bench.store, name)).toBe(false);
+    await abandonRun(bench.store, name);
+    expect(await bench.states()).toEqual({ r1: 'committed' });
+    expect(await bench.visibleCount()).toBe(2);
+  });
+
+  it('takes away its rows and its marks, and nothing of others', async () => {
+    await bench.run('r1');
+    await bench.tree.write({ 'src/new.py': pythonFile('fresh') });
+    await rm(`${bench.tree.root}/src/f0001.py`);
+    await bench.runUntilPublishing('r2');
+    expect(await undoRun(bench.store, { collection: COLLECTION, runId: 'r2' })).toBe(true);
+    expect(await bench.states()).toEqual({ r1: 'committed' });
+    const rows = await bench.rows();
+    expect(rows.map(({ addedBy, removedBy }) => [addedBy, removedBy])).toEqual(Array(2).fill(['r1', null]));
+  });
+});
