@@ -43,8 +43,12 @@ describe('real failures of real processes', () => {
   };
   const start = async (options: Parameters<typeof RunningEmbergate.start>[0]): Promise<RunningEmbergate> =>
     (embergate = await RunningEmbergate.start(options));
+  const running = (): RunningEmbergate => {
+    if (!embergate) throw new Error('nothing was started');
+    return embergate;
+  };
   const processOf = async (pattern: RegExp): Promise<ProcessInfo> => {
-    const children = await descendantsOf(embergate?.pid ?? -1);
+    const children = await descendantsOf(running().pid);
     const found = children.find(({ command }) => pattern.test(command));
     if (!found)
       throw new Error(
@@ -64,7 +68,7 @@ describe('real failures of real processes', () => {
 
   it('a parent killed with -9 leaves no orphan', async () => {
     await start({ dataDir: await folder('data') });
-    const children = await descendantsOf(embergate?.pid ?? -1);
+    const children = await descendantsOf(running().pid);
     expect(children.length).toBeGreaterThanOrEqual(5);
     embergate?.child.kill('SIGKILL');
     await eventually('every child has ended', () => children.every(({ pid }) => !isAlive(pid)), 10_000);

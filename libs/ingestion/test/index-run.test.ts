@@ -3,7 +3,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
 import { COLLECTION, createRunBench, pythonFile, pythonFiles, type RunBench } from './run-bench.ts';
 
-const FILES = 1_500;
+/** Four batches and a bit. */
+const FILES = 1_100;
 /** As index-run.ts has it: batches of 256, three under way. */
 const IN_FLIGHT = 3 * 256;
 

@@ -202,10 +202,13 @@ describe('jobs and answers over a real queue', () => {
       release.push(() => made.close());
       return made;
     }
-    async function indexer(handler: (task: IndexTask) => Promise<void>): Promise<IndexReceiver> {
+    async function indexer(
+      handler: (task: IndexTask) => Promise<void>,
+      concurrency = 1,
+    ): Promise<IndexReceiver> {
       const redis = await connect('patient');
       release.push(() => redis.disconnect());
-      const made = new IndexReceiver({ redis, concurrency: 1, handler, log });
+      const made = new IndexReceiver({ redis, concurrency, handler, log });
       release.push(() => made.close());
       return made;
     }
@@ -251,6 +254,42 @@ describe('jobs and answers over a real queue', () => {
       const again = Promise.withResolvers<string>();
       await indexer(({ jobId }) => Promise.resolve(again.resolve(jobId)));
       expect(await again.promise).toBe(id);
+    });
+
+    it('a job whose lock ran out while Redis was frozen is begun again only when its first attempt has ended', async () => {
+      const queue = await jobs();
+      const redis = await connect('patient');
+      release.push(() => redis.disconnect());
+      const unwound = Promise.withResolvers<void>();
+      const begun: IndexTask[] = [];
+      const reasons: unknown[] = [];
+      await indexer(async (task) => {
+        begun.push(task);
+        const { progress } = await queue.get(task.jobId);
+        const report = (commit: string) =>
+          task.report({ state: 'running', progress, skippedFiles: [], commit });
+        if (begun.length > 1) return report('second');
+        await untilAborted(task.signal).catch((reason: unknown) => reasons.push(reason));
+        await unwound.promise;
+        await report('first');
+        task.signal.throwIfAborted();
+      }, 2);
+      const { id } = await queue.add(payload);
+      await eventually('it runs', () => begun.length === 1);
+      const lock = (await redis.keys('*:lock')).find((key) => key.includes(id)) ?? '';
+      expect(await redis.del(lock)).toBe(1);
+      await eventually('the attempt is told', () => reasons.length === 1);
+      await eventually('the job is handed out again', () => redis.exists(lock).then(Boolean));
+      expect(begun).toHaveLength(1);
+      unwound.resolve();
+      const job = await eventually('it completes', async () => {
+        const now = await queue.get(id);
+        return now.state === 'completed' && now;
+      });
+      expect(begun).toHaveLength(2);
+      expect(reasons).toEqual(['lost']);
+      // What the lost attempt still said was not heard.
+      expect(job).toMatchObject({ commit: 'second', error: null });
     });
 
     it('a job that is cancelled ends, whether it runs or waits', async () => {

@@ -97,7 +97,9 @@ export class RunningEmbergate {
   }
 
   get pid(): number {
-    return this.child.pid ?? -1;
+    // Never -1 or the like: a signal to that goes to every process there is.
+    if (this.child.pid === undefined) throw new Error('embergate was not started');
+    return this.child.pid;
   }
 
   /** Everything it printed so far. */
