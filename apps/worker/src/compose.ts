@@ -96,7 +96,7 @@ export async function composeWorker(
   await heartbeats.beat();
   lifecycle.onClose('draining', () => {
     beat.state = 'draining';
-    return heartbeats.beat();
+    heartbeats.beat().catch(() => undefined);
   });
   return { workerId, childPid: backend.childPid };
 }

@@ -114,6 +114,9 @@ describe('an index run', () => {
     expect(await bench.visibleCount()).toBe(3);
     const found = await bench.store.searchLexical(COLLECTION, lexicalText('f1'), { limit: 5, filter: {} });
     expect(found[0]).toMatchObject({ path: 'src/f0001.py' });
+    // It was found all the while: written again, it would have been hidden until the end.
+    const now = (await bench.rows()).filter(({ removedBy }) => removedBy === null);
+    expect(now.map(({ addedBy }) => addedBy)).toEqual(['r1', 'r1', 'r1']);
   });
 
   it('in full mode makes every vector anew, beside the old ones until it is published', async () => {

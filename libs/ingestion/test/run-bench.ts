@@ -10,7 +10,7 @@ import { runIndex, type IndexRunParts, type IndexRunRequest } from '../src/index
 import { createTree, type SourceTree } from './source-tree.ts';
 
 export const COLLECTION = 'code';
-export const REPO = 'sample';
+const REPO = 'sample';
 
 const SPACE: EmbeddingSpace = {
   model: 'fake',

@@ -13,6 +13,8 @@ export interface RunProcessOptions<Config extends { LOG_LEVEL: LogLevel }> {
 }
 
 const FORCED_EXIT_MS = 15_000;
+/** With the parent the queue's server has gone too: there is nobody left to say goodbye to. */
+const ORPHAN_EXIT_MS = 3_000;
 
 /**
  * Runs one long-lived process: starts it, reports `ready` to a supervising parent if there is one, and stops it in
@@ -32,16 +34,16 @@ export async function runProcess<Config extends { LOG_LEVEL: LogLevel }>(
   }
   const log = createLogger(options.name, config.LOG_LEVEL);
   const lifecycle = new Lifecycle(log);
-  const stop = (why: string): void => {
+  const stop = (why: string, forcedAfterMs = FORCED_EXIT_MS): void => {
     if (lifecycle.isClosing) return;
     log.info({ why }, 'stopping');
-    // The last resort if a handle keeps the loop alive after all releases.
-    setTimeout(() => process.exit(), FORCED_EXIT_MS).unref();
+    // The last resort: a release that waits for what is gone, or a handle that keeps the loop alive.
+    setTimeout(() => process.exit(), forcedAfterMs);
     void lifecycle.close().then(() => process.exit());
   };
   process.on('SIGTERM', () => stop('SIGTERM'));
   process.on('SIGINT', () => stop('SIGINT'));
-  if (process.send) process.on('disconnect', () => stop('parent gone'));
+  if (process.send) process.on('disconnect', () => stop('parent gone', ORPHAN_EXIT_MS));
 
   try {
     const details = await options.start(config, { lifecycle, log });

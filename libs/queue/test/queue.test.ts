@@ -212,6 +212,8 @@ describe('jobs and answers over a real queue', () => {
       release.push(() => made.close());
       return made;
     }
+    const lockOf = async (id: string, redis: Redis): Promise<string> =>
+      (await redis.keys('*:lock')).find((key) => key.includes(id)) ?? '';
     const untilAborted = (signal: AbortSignal) =>
       new Promise<never>((_resolve, reject) =>
         signal.addEventListener('abort', () => reject(signal.reason as Error)),
@@ -266,20 +268,18 @@ describe('jobs and answers over a real queue', () => {
       await indexer(async (task) => {
         begun.push(task);
         const { progress } = await queue.get(task.jobId);
-        const report = (commit: string) =>
-          task.report({ state: 'running', progress, skippedFiles: [], commit });
-        if (begun.length > 1) return report('second');
+        if (begun.length > 1) return;
         await untilAborted(task.signal).catch((reason: unknown) => reasons.push(reason));
         await unwound.promise;
-        await report('first');
+        await task.report({ state: 'running', progress, skippedFiles: [], commit: 'of the lost attempt' });
         task.signal.throwIfAborted();
       }, 2);
       const { id } = await queue.add(payload);
       await eventually('it runs', () => begun.length === 1);
-      const lock = (await redis.keys('*:lock')).find((key) => key.includes(id)) ?? '';
+      const lock = await lockOf(id, redis);
       expect(await redis.del(lock)).toBe(1);
       await eventually('the attempt is told', () => reasons.length === 1);
-      await eventually('the job is handed out again', () => redis.exists(lock).then(Boolean));
+      await eventually('the job is handed out again', () => redis.exists(lock).then(Boolean), 60_000);
       expect(begun).toHaveLength(1);
       unwound.resolve();
       const job = await eventually('it completes', async () => {
@@ -289,7 +289,26 @@ describe('jobs and answers over a real queue', () => {
       expect(begun).toHaveLength(2);
       expect(reasons).toEqual(['lost']);
       // What the lost attempt still said was not heard.
-      expect(job).toMatchObject({ commit: 'second', error: null });
+      expect(job).toMatchObject({ commit: null, error: null });
+    });
+
+    it('an indexer with room for one job stops working on it when its lock has run out, and may get it again', async () => {
+      const queue = await jobs();
+      const redis = await connect('patient');
+      release.push(() => redis.disconnect());
+      let begun = 0;
+      const reasons: unknown[] = [];
+      await indexer(async ({ signal }) => {
+        begun += 1;
+        if (begun > 1) return;
+        await untilAborted(signal).catch((reason: unknown) => reasons.push(reason));
+        signal.throwIfAborted();
+      });
+      const { id } = await queue.add(payload);
+      await eventually('it runs', () => begun === 1);
+      await redis.del(await lockOf(id, redis));
+      await eventually('it completes', async () => (await queue.get(id)).state === 'completed');
+      expect([begun, reasons]).toEqual([2, ['lost']]);
     });
 
     it('a job that is cancelled ends, whether it runs or waits', async () => {
