@@ -128,12 +128,10 @@ describe('real failures of real processes', () => {
     const answer = await search;
     expect(answer.embedding).toMatchObject({ tier: 'none', degraded: true, reason: 'cpu_down' });
     expect(answer.warnings[0]?.code).toBe('lexical_only');
-    await eventually('the model answers again', async () => {
-      const { embedding } = await client.search({ query: 'retry with backoff' });
+    // Gateways hear of a worker's state with its heartbeats: the loss of the model may be heard after its return.
+    await eventually('the model answers again, also callers that forbid degradation', async () => {
+      const { embedding } = await client.search({ query: 'retry with backoff', degradation: 'forbid' });
       return embedding.tier === 'cpu';
-    });
-    await expect(client.search({ query: 'x', degradation: 'forbid' })).resolves.toMatchObject({
-      embedding: { tier: 'cpu' },
     });
   });
 
