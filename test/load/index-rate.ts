@@ -12,8 +12,8 @@ import { RawModel, tokensPerSecond } from './raw.ts';
 import { copyStandardLibrary } from './stdlib.ts';
 
 const SAMPLE = 600;
-const BATCH_SIZES = [4, 8, 16];
-const THREADS = [1, 2];
+const BATCH_SIZES = [2, 4, 8, 16];
+const THREADS = [2];
 
 const corpus = await temporaryFolder('corpus');
 const [named] = process.argv.slice(2);

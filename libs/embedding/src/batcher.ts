@@ -42,6 +42,8 @@ interface Item {
 
 const DEFAULT_BULK_BATCH_MS = 250;
 const DEFAULT_QUERY_BATCH_TOKENS = 4_096;
+/** Four long chunks: what a larger batch works on falls out of the processor's caches (docs/benchmarks.md, "Indexing"). */
+const BULK_BATCH_TOKENS = 1_024;
 /** Bulk work gets this share of the model's time at least, so that a flood of queries never starves it. */
 const BULK_FLOOR = 0.05;
 
@@ -74,8 +76,8 @@ export class Batcher {
   }: BatcherOptions) {
     this.#backend = backend;
     this.#fit = fit;
-    this.#bulkBudget =
-      fit.b > 0 ? Math.max(1, Math.floor((bulkBatchMs - fit.a) / fit.b)) : DEFAULT_QUERY_BATCH_TOKENS;
+    const tokensInTime = fit.b > 0 ? Math.floor((bulkBatchMs - fit.a) / fit.b) : BULK_BATCH_TOKENS;
+    this.#bulkBudget = Math.max(1, Math.min(tokensInTime, BULK_BATCH_TOKENS));
     this.#queryBudget = queryBatchTokens ?? DEFAULT_QUERY_BATCH_TOKENS;
     this.#onBatch = onBatch ?? (() => undefined);
   }
