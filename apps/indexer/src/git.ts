@@ -1,6 +1,7 @@
 import { AppError } from '@embergate/contracts/errors.ts';
 import type { IndexSource } from '@embergate/contracts/index-job.ts';
 import { gitEnvironment } from '@embergate/ingestion/git-environment.ts';
+import { maskPassword } from '@embergate/platform/mask-password.ts';
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -59,7 +60,7 @@ export async function checkOut(
       error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : (error as Error).message;
     throw new AppError(
       'git_failed',
-      `git clone of ${withoutPassword(source.url)} failed: ${withoutPassword(words)}`,
+      `git clone of ${maskPassword(source.url)} failed: ${maskPassword(words)}`,
       { cause: error },
     );
   }
@@ -86,5 +87,3 @@ export async function headCommit(folder: string): Promise<string | null> {
     return null;
   }
 }
-
-const withoutPassword = (text: string): string => text.replace(/\/\/[^@/\s]*@/g, '//***@');

@@ -1,9 +1,14 @@
-import { emptyProgress, type IndexProgress, type SkippedFile } from '@embergate/contracts/index-job.ts';
+import {
+  emptyProgress,
+  type IndexProgress,
+  type SkippedFile,
+  type IndexReport,
+} from '@embergate/contracts/index-job.ts';
 import { runIndex, type IndexRunParts } from '@embergate/ingestion/index-run.ts';
 import { abandonRun, undoRun } from '@embergate/ingestion/sweep.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 import { checkOut, headCommit, type Checkout } from './git.ts';
-import type { IndexReport, IndexTask } from './ports.ts';
+import type { IndexTask } from './ports.ts';
 
 export interface IndexJobParts {
   log: Logger;

@@ -1,12 +1,4 @@
-import type { IndexJobPayload, IndexProgress, SkippedFile } from '@embergate/contracts/index-job.ts';
-
-/** How far a job is, as its gateway shows it. */
-export interface IndexReport {
-  state: 'running' | 'publishing' | 'completed' | 'cancelled';
-  progress: IndexProgress;
-  skippedFiles: SkippedFile[];
-  commit: string | null;
-}
+import type { IndexJobPayload, IndexReport } from '@embergate/contracts/index-job.ts';
 
 /**
  * One job as the queue hands it over. The signal's reason is `cancelled`, `stopping`, or `lost` when the queue has given

@@ -86,3 +86,12 @@ export const indexJobSchema = z.strictObject({
   finishedAt: z.string().nullable(),
 });
 export type IndexJob = z.infer<typeof indexJobSchema>;
+
+/** What the indexer says of a job while it works on it, kept as BullMQ's progress. */
+export const indexReportSchema = z.strictObject({
+  state: z.enum(['running', 'publishing', 'completed', 'cancelled']),
+  progress: indexProgressSchema,
+  skippedFiles: z.array(skippedFileSchema).max(100),
+  commit: z.string().nullable(),
+});
+export type IndexReport = z.infer<typeof indexReportSchema>;

@@ -1,7 +1,7 @@
 import { AppError } from '@embergate/contracts/errors.ts';
 import type { Lane } from '@embergate/contracts/tiers.ts';
 import type { EmbeddingBackend } from './backend.ts';
-import { predictMs, type Fit } from './fit.ts';
+import { paddedTokens, predictMs, type Fit } from './fit.ts';
 
 export interface BatcherOptions {
   backend: EmbeddingBackend;
@@ -159,7 +159,12 @@ export class Batcher {
       for (const request of requests) request.inferenceMs += ms;
       if (lane === 'bulk') this.#queryMsSinceBulk = 0;
       else if (this.#bulk.length > 0) this.#queryMsSinceBulk += ms;
-      this.#onBatch({ lane, texts: batch.length, paddedTokens: padded(batch), ms });
+      this.#onBatch({
+        lane,
+        texts: batch.length,
+        paddedTokens: paddedTokens(batch.map(({ ids }) => ids)),
+        ms,
+      });
       this.#deliver(batch, vectors);
     } catch (error) {
       this.#dropRequests(requests, error);
@@ -196,6 +201,3 @@ function countThatFits(items: readonly Item[], budget: number): number {
   }
   return count;
 }
-
-const padded = (batch: readonly Item[]): number =>
-  batch.length * batch.reduce((longest, item) => Math.max(longest, item.ids.length), 0);

@@ -17,11 +17,12 @@ describe('many texts as jobs of the bulk lane', () => {
   it('returns the vectors in the order of the texts, with a bounded number of jobs under way', async () => {
     let underWay = 0;
     let most = 0;
+    const answering: (() => void)[] = [];
     const transport: EmbedTransport = {
       send: async ({ inputs }) => {
         most = Math.max(most, ++underWay);
         // Later jobs answer first.
-        await new Promise((resolve) => setTimeout(resolve, 10 - underWay));
+        await new Promise<void>((resolve) => answering.push(resolve));
         underWay -= 1;
         const meta = {
           status: 'ok',
@@ -39,7 +40,14 @@ describe('many texts as jobs of the bulk lane', () => {
       },
     };
     const inputs = Array.from({ length: 1_000 }, (_, id) => text(id));
-    const vectors = await embedMany(transport, { tier: 'cpu', space: 's', inputs, deadlineMs: 1_000 });
+    const embedded = embedMany(transport, { tier: 'cpu', space: 's', inputs, deadlineMs: 1_000 });
+    let done = false;
+    void embedded.then(() => (done = true));
+    while (!done) {
+      await new Promise(setImmediate);
+      answering.pop()?.();
+    }
+    const vectors = await embedded;
     expect(vectors.map(([value]) => value)).toEqual(inputs.map(([id]) => id));
     expect(most).toBe(4);
   });

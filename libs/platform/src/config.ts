@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { maskPassword } from './mask-password.ts';
 
 /** A setting that stops the start: names the variable, the value and what is allowed. */
 export class ConfigError extends Error {
@@ -16,7 +17,7 @@ const shown = (name: string, value: string | undefined): string => {
   if (value === undefined) return 'not set';
   if (looksSecret(name)) return 'set (not shown)';
   // Connection URLs may carry a password.
-  return JSON.stringify(value.replace(/\/\/[^@/]*@/, '//***@'));
+  return JSON.stringify(maskPassword(value));
 };
 
 /**

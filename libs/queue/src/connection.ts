@@ -1,5 +1,6 @@
 import { AppError } from '@embergate/contracts/errors.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
+import { maskPassword } from '@embergate/platform/mask-password.ts';
 import { Redis } from 'ioredis';
 import { z } from 'zod';
 
@@ -61,11 +62,9 @@ export async function connectRedis(options: RedisOptions & { timeoutMs?: number 
   redis.disconnect();
   throw new AppError(
     'queue_down',
-    `Redis does not answer at ${withoutPassword(options.url)}. Is REDIS_URL right?`,
+    `Redis does not answer at ${maskPassword(options.url)}. Is REDIS_URL right?`,
   );
 }
-
-const withoutPassword = (url: string): string => url.replace(/\/\/[^@/]*@/, '//***@');
 
 /** Any failure of a Redis command, as the caller's error. */
 export function queueDown(cause: unknown): AppError {

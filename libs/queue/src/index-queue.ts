@@ -2,30 +2,20 @@ import { AppError } from '@embergate/contracts/errors.ts';
 import {
   emptyProgress,
   indexJobPayloadSchema,
-  indexProgressSchema,
+  indexReportSchema,
   isEnded,
-  skippedFileSchema,
   type IndexJob,
   type IndexJobPayload,
   type IndexJobState,
+  type IndexReport,
 } from '@embergate/contracts/index-job.ts';
 import { Queue, type Job } from 'bullmq';
 import { randomBytes } from 'node:crypto';
-import { z } from 'zod';
 import { queueDown, type Redis } from './connection.ts';
 import { cancelKey, INDEX_QUEUE_NAME, KEY_PREFIX } from './names.ts';
 
 const KEEP_ENDED_JOBS = 1_000;
 const CANCEL_TTL_SECONDS = 7 * 24 * 3_600;
-
-/** What the indexer says of a job while it works on it, kept as BullMQ's progress. */
-export const indexReportSchema = z.strictObject({
-  state: z.enum(['running', 'publishing', 'completed', 'cancelled']),
-  progress: indexProgressSchema,
-  skippedFiles: z.array(skippedFileSchema).max(100),
-  commit: z.string().nullable(),
-});
-export type IndexReport = z.infer<typeof indexReportSchema>;
 
 /** One job at a time a collection and repo. */
 const deduplicationId = (payload: { collection: string; repo: string }): string =>

@@ -1,9 +1,13 @@
 import { toAppError } from '@embergate/contracts/errors.ts';
-import { indexJobPayloadSchema, type IndexJobPayload } from '@embergate/contracts/index-job.ts';
+import {
+  indexJobPayloadSchema,
+  type IndexJobPayload,
+  type IndexReport,
+} from '@embergate/contracts/index-job.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 import { WaitingError, Worker, type Job } from 'bullmq';
 import type { Redis } from './connection.ts';
-import { formatFailure, type IndexReport } from './index-queue.ts';
+import { formatFailure } from './index-queue.ts';
 import { cancelKey, INDEX_QUEUE_NAME, KEY_PREFIX } from './names.ts';
 
 /**

@@ -1,16 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import type { RunRecord, RunState } from '../src/store.ts';
+import { run } from '../src/conformance/samples.ts';
+import type { RunRecord } from '../src/store.ts';
 import { hiddenRuns, readVisibly, type HiddenRuns } from '../src/visibility.ts';
-
-const run = (id: string, state: RunState): RunRecord => ({
-  id,
-  collection: 'default',
-  repo: 'app',
-  state,
-  commit: null,
-  startedAt: '2026-01-01T00:00:00.000Z',
-  finishedAt: null,
-});
 
 describe('what a search must not see', () => {
   test('rows of runs that are not published, and rows that a published run removed', () => {
