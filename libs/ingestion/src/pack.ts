@@ -1,5 +1,5 @@
+import type { Atom, Scope } from './atom.ts';
 import type { SourceLines } from './source-lines.ts';
-import type { Atom, Scope } from './syntax-chunks.ts';
 import type { Rows } from './windows.ts';
 
 /** Rows that become one chunk, with what they are called. */

@@ -1,4 +1,5 @@
 import type { Node } from 'web-tree-sitter';
+import type { Atom, Scope } from './atom.ts';
 import type { Definition } from './definitions.ts';
 import type { DefinitionKind, Grammar } from './grammars.ts';
 import { packAtoms } from './pack.ts';
@@ -8,26 +9,6 @@ import { unitsOf } from './syntax-units.ts';
 import type { Unit } from './syntax-units.ts';
 import { lineWindows } from './windows.ts';
 import type { Rows } from './windows.ts';
-
-/** The definition that rows belong to. The file itself has an empty symbol. */
-export interface Scope {
-  symbol: string;
-  kind: DefinitionKind | null;
-  signature: string;
-  /** The row on which the definition begins, and that on which its leading comments do; -1 for the file. */
-  row: number;
-  firstRow: number;
-}
-
-/**
- * Rows that fit into one chunk and are not cut again.
- * `alone`: a definition of some substance, never merged with a neighbour.
- */
-export interface Atom extends Rows {
-  scope: Scope;
-  definition: Scope | null;
-  alone: boolean;
-}
 
 export interface SyntaxOptions {
   grammar: Grammar;
