@@ -21,18 +21,27 @@ const ROOMS = {
   'scope:contracts': [],
   'scope:platform': [],
   'scope:client': ['scope:contracts'],
-  'scope:port': ['scope:contracts', 'scope:platform'],
+  'scope:routing': ['scope:contracts'],
+  'scope:port': ['scope:contracts', 'scope:platform', 'scope:routing'],
   'scope:lib': ['scope:contracts', 'scope:platform', 'scope:port'],
-  'scope:adapter': ['scope:contracts', 'scope:platform', 'scope:port'],
-  // Of the ports an adapter sees only its own.
-  'port:embedding': ['scope:contracts', 'scope:platform', 'port:embedding'],
+  'scope:adapter': ['scope:contracts', 'scope:platform', 'scope:routing', 'scope:port'],
+  // Of the ports an adapter sees only its own. How long batches take is what tiers are chosen by.
+  'port:embedding': ['scope:contracts', 'scope:platform', 'scope:routing', 'port:embedding'],
   'port:vector-store': ['scope:contracts', 'scope:platform', 'port:vector-store'],
   'scope:testing': ['scope:contracts', 'scope:platform', 'scope:client', 'scope:port', 'scope:adapter'],
-  'scope:app': ['scope:contracts', 'scope:platform', 'scope:client', 'scope:port', 'scope:lib'],
+  'scope:app': [
+    'scope:contracts',
+    'scope:platform',
+    'scope:client',
+    'scope:routing',
+    'scope:port',
+    'scope:lib',
+  ],
 };
 /** The packages from npm that a kind of room may use, where the list is short on purpose. */
 const PACKAGES = {
   'scope:contracts': ['zod', 'zod/*'],
+  'scope:routing': ['zod'],
   'scope:client': ['eventsource-parser', 'eventsource-parser/*'],
 };
 /** Where an app chooses its adapters; the rest of it sees ports only. */

@@ -2,31 +2,40 @@ import { AppError } from '@embergate/contracts/errors.ts';
 import type { Degradation } from '@embergate/contracts/http-search.ts';
 import { openApiDocument } from '@embergate/contracts/openapi.ts';
 import type { StoreChoice } from '@embergate/contracts/settings.ts';
+import { spaceId } from '@embergate/contracts/space.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
+import { BulkTransport } from '@embergate/embedding/bulk-transport.ts';
 import { findModel } from '@embergate/models/installed-model.ts';
 import { loadTokenizer } from '@embergate/models/tokenizer.ts';
 import type { Lifecycle } from '@embergate/platform/lifecycle.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
+import { Admissions } from '@embergate/queue/admissions.ts';
+import { BreakerRecords } from '@embergate/queue/breaker-records.ts';
 import { connectRedis } from '@embergate/queue/connection.ts';
+import { DemandLedger } from '@embergate/queue/demand.ts';
 import { EmbedSender } from '@embergate/queue/embed-sender.ts';
 import { HeartbeatWatch } from '@embergate/queue/heartbeats.ts';
 import { IndexQueue } from '@embergate/queue/index-queue.ts';
 import { RedisClock } from '@embergate/queue/redis-clock.ts';
+import { VectorCache } from '@embergate/queue/vector-cache.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
+import { randomUUID } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createApp } from './app.ts';
+import { Coalescer } from './coalescer.ts';
 import { Embedder } from './embedder.ts';
 import { loadApiKeys } from './http/auth.ts';
 import { isLoopback } from './http/guard.ts';
-import { createGatewayMetrics } from './metrics.ts';
+import { createGatewayMetrics, createTierGauges } from './metrics.ts';
+import type { DemandCounts } from './ports.ts';
+import { QueryCache } from './query-cache.ts';
 import {
   clusterEventsHandler,
   clusterHandler,
   livezHandler,
   metricsHandler,
   readyzHandler,
-  type ClusterParts,
 } from './routes/cluster.ts';
 import {
   deleteCollectionHandler,
@@ -42,6 +51,13 @@ import {
   watchIndexJobHandler,
 } from './routes/index-jobs.ts';
 import { searchHandler } from './routes/search.ts';
+import { TextTokens } from './text-tokens.ts';
+import { canaryProbe, CANARY_TEXT } from './tiers/canary.ts';
+import { ClusterStatus } from './tiers/cluster-status.ts';
+import { HedgeBudget } from './tiers/hedge-budget.ts';
+import { QueryRouter } from './tiers/query-router.ts';
+import { TierBoard } from './tiers/tier-board.ts';
+import { TierBreakers } from './tiers/tier-breakers.ts';
 
 export interface GatewayParts {
   log: Logger;
@@ -55,6 +71,7 @@ export interface GatewayParts {
   modelDir: string;
   tiers: readonly TierName[];
   queryDeadlineMs: number;
+  hedgePercent: number;
   degradation: Degradation;
   indexRoots: readonly string[];
   apiKeysFile: string | undefined;
@@ -90,8 +107,73 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
   lifecycle.onClose('store', () => store.close());
 
   const metrics = createGatewayMetrics();
-  const embedder = new Embedder({ transport: sender, workers, tokenizer, model, tiers, metrics });
-  const cluster: ClusterParts = { tiers, space: embedder.space, workers, lanes: sender, store };
+  const space = spaceId(model.space);
+  const admissions = new Admissions(redis);
+  const board = new TierBoard({ tiers, space, workers, admissions, clock });
+  const breakerRecords = new BreakerRecords(redis, () => void board.refresh().catch(() => undefined));
+  lifecycle.onClose('breaker records', () => breakerRecords.close());
+  const texts = new TextTokens(model, tokenizer);
+  const canary = texts.encode([CANARY_TEXT], 'query').inputs[0] as Uint32Array;
+  const breakers = new TierBreakers({
+    gatewayId: randomUUID(),
+    board,
+    store: breakerRecords,
+    clock,
+    probe: canaryProbe({ admissions, transport: sender, space, canary }),
+    log,
+  });
+  breakers.start();
+  lifecycle.onClose('breakers', () => breakers.stop());
+  const ledger = new DemandLedger(redis, clock);
+  const demand: DemandCounts = {
+    record: (tier, tokens) => {
+      metrics.demandTokens.inc({ tier }, tokens);
+      ledger.record(tier, tokens);
+    },
+    flush: () => ledger.flush(),
+    read: (tier) => ledger.read(tier),
+    lastKnownFit: (tier) => ledger.lastKnownFit(tier),
+  };
+  const router = new QueryRouter({
+    space,
+    board,
+    admissions,
+    breakers,
+    transport: sender,
+    demand,
+    isQueueKnown: () => workers.isKnown(),
+    hedges: new HedgeBudget(parts.hedgePercent),
+    onAttempt: (tier, outcome) => metrics.embedRequests.inc({ tier, outcome }),
+  });
+  const cache = new QueryCache({
+    shared: new VectorCache(redis, log),
+    firstTier: tiers[0] as TierName,
+    onLookup: (layer) => metrics.cacheLookups.inc({ layer }),
+  });
+  const embedder = new Embedder({
+    model,
+    tiers,
+    texts,
+    cache,
+    inFlight: new Coalescer(),
+    router,
+    bulk: new BulkTransport({ transport: sender, workers, space, tiers }),
+    metrics,
+  });
+  const { queryDeadlineMs } = parts;
+  const cluster = new ClusterStatus({
+    space,
+    store: store.name,
+    board,
+    workers,
+    lanes: sender,
+    demand,
+    queryDeadlineMs,
+    log,
+  });
+  await cluster.start();
+  lifecycle.onClose('cluster status', () => cluster.stop());
+  const gauges = createTierGauges(metrics.registry);
   const defaults = { deadlineMs: parts.queryDeadlineMs, degradation: parts.degradation };
   const openApi = openApiDocument(parts.version);
   const closing = new AbortController();
@@ -113,8 +195,8 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
       cluster: clusterHandler(cluster),
       clusterEvents: clusterEventsHandler(cluster, closing.signal),
       livez: livezHandler,
-      readyz: readyzHandler(cluster, () => redis.ping()),
-      metrics: metricsHandler(metrics, cluster),
+      readyz: readyzHandler({ tiers, space, workers, store }, () => redis.ping()),
+      metrics: metricsHandler(metrics, gauges, cluster),
       openapi: (_request, response) => response.json(openApi),
     },
   });

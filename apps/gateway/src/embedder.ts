@@ -1,27 +1,32 @@
-import { AppError, toAppError } from '@embergate/contracts/errors.ts';
+import { AppError } from '@embergate/contracts/errors.ts';
 import type { EmbeddingReport, Warning } from '@embergate/contracts/http-search.ts';
 import { spaceId, type InputType } from '@embergate/contracts/space.ts';
-import type { Heartbeat, TierName } from '@embergate/contracts/tiers.ts';
+import type { TierName } from '@embergate/contracts/tiers.ts';
+import type { BulkTransport } from '@embergate/embedding/bulk-transport.ts';
 import { embedMany } from '@embergate/embedding/bulk.ts';
-import { predictMs } from '@embergate/embedding/fit.ts';
-import type { EmbedTransport, WorkerView } from '@embergate/embedding/transport.ts';
+import type { EmbedAnswer } from '@embergate/embedding/transport.ts';
 import type { InstalledModel } from '@embergate/models/installed-model.ts';
-import type { Tokenizer } from '@embergate/models/tokenizer.ts';
 import {
   round,
   type EmbeddedQuery,
   type EmbedQueryOptions,
   type QueryEmbedder,
 } from '@embergate/retrieval/search.ts';
+import type { Coalescer } from './coalescer.ts';
 import type { GatewayMetrics } from './metrics.ts';
+import { queryCacheKey, type QueryCache } from './query-cache.ts';
+import type { TextTokens } from './text-tokens.ts';
+import type { QueryRouter } from './tiers/query-router.ts';
 
 export interface EmbedderParts {
-  transport: EmbedTransport;
-  workers: WorkerView;
-  tokenizer: Tokenizer;
   model: InstalledModel;
   /** The tiers that this deployment declares, in order of preference. */
   tiers: readonly TierName[];
+  texts: TextTokens;
+  cache: QueryCache;
+  inFlight: Coalescer<MadeVector>;
+  router: QueryRouter;
+  bulk: BulkTransport;
   metrics: GatewayMetrics;
 }
 
@@ -31,19 +36,23 @@ interface EmbedOneOptions {
   signal?: AbortSignal | undefined;
 }
 
-interface Tokenized {
-  inputs: Uint32Array[];
-  tokens: number;
-  truncated: number;
-  ms: number;
+/** A vector, who made it, and what it cost. */
+export interface MadeVector {
+  vector: Float32Array;
+  tier: TierName;
+  variant: string;
+  device: string;
+  reason: string | null;
+  cached: boolean;
+  predictedMs: number | null;
+  admissionMs: number;
+  inferenceMs: number;
 }
 
-/** Turns texts into vectors through the tiers' queues, and says honestly where they came from. */
+/** Turns texts into vectors, from the cache or through the tiers, and says honestly where they came from. */
 export class Embedder implements QueryEmbedder {
   readonly space: string;
   readonly #parts: EmbedderParts;
-  /** Tokens this gateway waits for; what is ahead of the next query. */
-  #tokensInFlight = 0;
 
   constructor(parts: EmbedderParts) {
     this.#parts = parts;
@@ -63,51 +72,41 @@ export class Embedder implements QueryEmbedder {
     return this.embedOne(text, 'query', { deadlineMs, firstTierOnly, signal });
   }
 
-  /** One text, on the query lane of the first tier that has a ready worker. */
+  /** One text: from the cache, else with whoever asks for the same now, else on the query lane of a tier. */
   async embedOne(
     text: string,
     inputType: InputType,
     { deadlineMs, firstTierOnly = false, signal }: EmbedOneOptions,
   ): Promise<EmbeddedQuery & { tokens: number }> {
     const startedAt = performance.now();
-    const tokenized = this.#tokenize([text], inputType);
-    const { tier, fit } = this.#chooseTier(firstTierOnly ? this.#parts.tiers.slice(0, 1) : this.#parts.tiers);
-    const predictedMs = fit ? predictMs(fit, this.#tokensInFlight + tokenized.tokens) : null;
-    const admittedAt = performance.now();
-    this.#tokensInFlight += tokenized.tokens;
-    try {
-      const { vectors, meta } = await this.#parts.transport.send({
-        tier,
-        lane: 'query',
-        space: this.space,
-        inputs: tokenized.inputs,
-        deadlineMs: deadlineMs - (admittedAt - startedAt),
-        signal,
-      });
-      const tookMs = performance.now() - startedAt;
-      this.#count({ tier, outcome: 'ok', tookMs, inferenceMs: meta.inferenceMs });
-      const report = this.#report({ tier, variant: meta.variant, device: meta.device, predictedMs, tookMs });
-      return {
-        vector: vectors,
-        report,
-        tokens: tokenized.tokens,
-        timingsMs: {
-          admission: round(admittedAt - startedAt - tokenized.ms, 3),
-          // All of the way there and back that is not the model.
-          queue: round(performance.now() - admittedAt - meta.inferenceMs, 3),
-          tokenize: round(tokenized.ms, 3),
-          inference: round(meta.inferenceMs, 3),
-        },
-        warnings: [...this.#truncationWarning(tokenized), ...degradedWarning(report)],
-      };
-    } catch (thrown) {
-      const error = toAppError(thrown);
-      const outcome = signal?.aborted ? 'abandoned' : error.code;
-      this.#count({ tier, outcome, tookMs: performance.now() - startedAt });
-      throw signal?.aborted ? thrown : withReason(error, tier);
-    } finally {
-      this.#tokensInFlight -= tokenized.tokens;
-    }
+    const { texts, inFlight, metrics } = this.#parts;
+    const { inputs, tokens, warnings, ms: tokenizeMs } = texts.encode([text], inputType);
+    const [ids = new Uint32Array()] = inputs;
+    const cacheKey = queryCacheKey(this.space, inputType, text);
+    const leftMs = deadlineMs - (performance.now() - startedAt);
+    const made = await inFlight.run(
+      firstTierOnly ? `${cacheKey} first tier` : cacheKey,
+      { deadlineMs: leftMs, signal },
+      (gone, untilMs) => this.#make(cacheKey, { ids, deadlineMs: untilMs, firstTierOnly, signal: gone }),
+    );
+    const tookMs = performance.now() - startedAt;
+    metrics.embedSeconds.observe({ tier: made.tier, stage: 'total' }, tookMs / 1_000);
+    if (!made.cached)
+      metrics.embedSeconds.observe({ tier: made.tier, stage: 'inference' }, made.inferenceMs / 1_000);
+    const report = this.#report(made, tookMs);
+    return {
+      vector: made.vector,
+      report,
+      tokens,
+      timingsMs: {
+        admission: round(made.admissionMs, 3),
+        // All of the way there and back that is not the model.
+        queue: round(Math.max(0, tookMs - tokenizeMs - made.admissionMs - made.inferenceMs), 3),
+        tokenize: round(tokenizeMs, 3),
+        inference: round(made.inferenceMs, 3),
+      },
+      warnings: [...warnings, ...latencyWarning(report)],
+    };
   }
 
   /** Any number of texts, on the bulk lane. */
@@ -117,127 +116,75 @@ export class Embedder implements QueryEmbedder {
     { deadlineMs, signal }: { deadlineMs: number; signal?: AbortSignal | undefined },
   ): Promise<{ vectors: Float32Array[]; tokens: number; report: EmbeddingReport }> {
     const startedAt = performance.now();
-    const { inputs, tokens } = this.#tokenize(texts, inputType);
-    const { tier, worker } = this.#chooseTier(this.#parts.tiers);
-    try {
-      const vectors = await embedMany(this.#parts.transport, {
-        tier,
-        space: this.space,
-        inputs,
-        deadlineMs,
-        signal,
-      });
-      const tookMs = performance.now() - startedAt;
-      const { variant, device } = worker;
-      return { vectors, tokens, report: this.#report({ tier, variant, device, predictedMs: null, tookMs }) };
-    } catch (thrown) {
-      throw signal?.aborted ? thrown : withReason(toAppError(thrown), tier);
-    }
-  }
-
-  /**
-   * @throws AppError `no_tier_available` with the reason when no declared tier has a ready worker of this space,
-   * `queue_down` when nobody knows.
-   */
-  #chooseTier(tiers: readonly TierName[]): { tier: TierName; worker: Heartbeat; fit: Heartbeat['fit'] } {
-    const living = this.#parts.workers.living().filter((beat) => beat.space === this.space);
-    for (const tier of tiers) {
-      const worker = living.find((beat) => beat.tier === tier && beat.state === 'ready');
-      if (worker) return { tier, worker, fit: worker.fit };
-    }
-    if (!this.#parts.workers.isKnown()) {
-      throw new AppError('queue_down', 'The queue is silent. Search answers lexically until it is back.', {
-        details: { reason: 'queue_down', retryAfterMs: 1_000 },
-      });
-    }
-    const [first] = this.#parts.tiers;
-    const state = living.some((beat) => beat.tier === first && beat.state === 'starting')
-      ? 'starting'
-      : 'absent';
-    throw new AppError(
-      'no_tier_available',
-      `No worker of the tiers ${tiers.join(', ')} is ready (${first}: ${state}).`,
-      {
-        details: { reason: `${first}_${state}`, retryAfterMs: 2_000 },
+    const { inputs, tokens } = this.#parts.texts.encode(texts, inputType);
+    let by: EmbedAnswer['meta'] | undefined;
+    const vectors = await embedMany(this.#parts.bulk.send, {
+      space: this.space,
+      inputs,
+      deadlineMs,
+      signal,
+      // One report for all: a tier behind the first says more than the first.
+      onEmbedded: (_inputs, meta) => {
+        if (!by || this.#rank(meta.tier) > this.#rank(by.tier)) by = meta;
       },
-    );
+    });
+    const { variant, device } = by as EmbedAnswer['meta'];
+    const tier = (by as EmbedAnswer['meta']).tier as TierName;
+    const reason = this.#rank(tier) > 0 ? `${this.#parts.tiers[0]}_absent` : null;
+    const made = { tier, variant, device, reason, cached: false, predictedMs: null };
+    return { vectors, tokens, report: this.#report(made, performance.now() - startedAt) };
   }
 
-  #tokenize(texts: readonly string[], inputType: InputType): Tokenized {
+  async #make(
+    cacheKey: string,
+    query: { ids: Uint32Array; deadlineMs: number; firstTierOnly: boolean; signal: AbortSignal },
+  ): Promise<MadeVector> {
+    const { cache, router } = this.#parts;
     const startedAt = performance.now();
-    const prompt = this.#parts.model.space.prompts[inputType];
-    let tokens = 0;
-    let truncated = 0;
-    const inputs = texts.map((text) => {
-      const encoded = this.#parts.tokenizer.encode(prompt + text);
-      tokens += encoded.ids.length;
-      truncated += encoded.truncated ? 1 : 0;
-      return encoded.ids;
-    });
-    return { inputs, tokens, truncated, ms: performance.now() - startedAt };
+    const kept = await cache.get(cacheKey, query);
+    if (kept) return { ...kept, cached: true, predictedMs: null, admissionMs: 0, inferenceMs: 0 };
+    const deadlineMs = query.deadlineMs - (performance.now() - startedAt);
+    const { answer, tier, reason, predictedMs, admissionMs } = await router.route({ ...query, deadlineMs });
+    const { variant, device, inferenceMs } = answer.meta;
+    const made = { vector: answer.vectors, tier, variant, device, reason };
+    cache.put(cacheKey, made);
+    return { ...made, cached: false, predictedMs, admissionMs, inferenceMs };
+  }
+
+  #rank(tier: string): number {
+    return this.#parts.tiers.findIndex((name) => name === tier);
   }
 
   #report(
-    made: Pick<EmbeddingReport, 'variant' | 'device' | 'predictedMs' | 'tookMs'> & { tier: TierName },
+    {
+      tier,
+      variant,
+      device,
+      reason,
+      cached,
+      predictedMs,
+    }: Omit<MadeVector, 'vector' | 'admissionMs' | 'inferenceMs'>,
+    tookMs: number,
   ): EmbeddingReport {
-    const [first = made.tier] = this.#parts.tiers;
-    const degraded = made.tier !== first;
+    const [first] = this.#parts.tiers;
+    const degraded = tier !== first;
     return {
       model: this.#parts.model.name,
       space: this.space,
-      variant: made.variant,
-      tier: made.tier,
-      device: made.device,
+      variant,
+      tier,
+      device,
       degraded,
-      reason: degraded ? `${first}_absent` : null,
-      cached: false,
-      predictedMs: made.predictedMs === null ? null : round(made.predictedMs, 1),
-      tookMs: round(made.tookMs, 3),
+      reason: degraded ? reason : null,
+      cached,
+      predictedMs: predictedMs === null ? null : round(predictedMs, 1),
+      tookMs: round(tookMs, 3),
     };
   }
-
-  #truncationWarning({ truncated }: Tokenized): Warning[] {
-    if (truncated === 0) return [];
-    const { name, maxTokens } = this.#parts.model;
-    return [
-      {
-        code: 'query_truncated',
-        message: `${name} reads ${maxTokens} tokens; the rest of the query was left out.`,
-      },
-    ];
-  }
-
-  #count({ tier, outcome, tookMs, inferenceMs }: Counted): void {
-    this.#parts.metrics.embedRequests.inc({ tier, outcome });
-    this.#parts.metrics.embedSeconds.observe({ tier, stage: 'total' }, tookMs / 1_000);
-    if (inferenceMs !== undefined)
-      this.#parts.metrics.embedSeconds.observe({ tier, stage: 'inference' }, inferenceMs / 1_000);
-  }
 }
 
-interface Counted {
-  tier: TierName;
-  outcome: string;
-  tookMs: number;
-  inferenceMs?: number;
-}
-
-const degradedWarning = ({ degraded, tier, reason }: EmbeddingReport): Warning[] =>
-  degraded
+/** A vector out of the cache came at once, whoever made it. */
+const latencyWarning = ({ degraded, cached, tier, reason }: EmbeddingReport): Warning[] =>
+  degraded && !cached
     ? [{ code: 'latency_degraded', message: `The ${tier} tier answered (${reason}); answers take longer.` }]
     : [];
-
-/** The same error with the reason that responses and headers name. */
-function withReason(error: AppError, tier: TierName): AppError {
-  const reasons: Partial<Record<AppError['code'], string>> = {
-    queue_down: 'queue_down',
-    storage_full: 'queue_down',
-    deadline_exceeded: `${tier}_saturated`,
-    embedding_failed: `${tier}_down`,
-    no_tier_available: `${tier}_absent`,
-  };
-  const reason = error.details['reason'] ?? reasons[error.code];
-  return reason === undefined
-    ? error
-    : new AppError(error.code, error.message, { cause: error.cause, details: { ...error.details, reason } });
-}

@@ -42,6 +42,7 @@ await runProcess({
       modelDir: config.MODEL_DIR ?? defaultModelDir({ home: homedir(), platform: process.platform }),
       tiers: config.EMBEDDING_TIERS,
       queryDeadlineMs: config.QUERY_DEADLINE_MS,
+      hedgePercent: config.QUERY_HEDGE_PERCENT,
       degradation: config.DEGRADATION,
       indexRoots: indexRoots(
         config.INDEX_ROOTS,

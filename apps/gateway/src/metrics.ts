@@ -7,7 +7,8 @@ export interface GatewayMetrics {
   embedRequests: Counter;
   embedSeconds: Histogram;
   degraded: Counter;
-  workers: Gauge;
+  demandTokens: Counter;
+  cacheLookups: Counter;
   searchSeconds: Histogram;
 }
 
@@ -19,7 +20,7 @@ export function createGatewayMetrics(): GatewayMetrics {
     registry,
     embedRequests: new Counter({
       name: 'embergate_embed_requests_total',
-      help: 'Query embeddings by tier and outcome (ok, abandoned, or an error code)',
+      help: 'Attempts to embed a query by tier and outcome (ok, abandoned, or an error code)',
       labelNames: ['tier', 'outcome'],
       registers,
     }),
@@ -36,10 +37,16 @@ export function createGatewayMetrics(): GatewayMetrics {
       labelNames: ['reason'],
       registers,
     }),
-    workers: new Gauge({
-      name: 'embergate_workers',
-      help: 'Living workers by tier and state',
-      labelNames: ['tier', 'state'],
+    demandTokens: new Counter({
+      name: 'embergate_demand_tokens_total',
+      help: 'Tokens that queries asked of a tier, diverted and refused ones included',
+      labelNames: ['tier'],
+      registers,
+    }),
+    cacheLookups: new Counter({
+      name: 'embergate_cache_lookups_total',
+      help: 'Look-ups of query embeddings by where they ended (local, shared, miss)',
+      labelNames: ['layer'],
       registers,
     }),
     searchSeconds: new Histogram({
@@ -51,3 +58,20 @@ export function createGatewayMetrics(): GatewayMetrics {
     }),
   };
 }
+
+/** Gauges of the tiers, set from the cluster's state when they are read. */
+export function createTierGauges(registry: Registry) {
+  const gauge = <Labels extends string>(name: string, help: string, labelNames: Labels[]) =>
+    new Gauge({ name: `embergate_${name}`, help, labelNames, registers: [registry] });
+  return {
+    workers: gauge('workers', 'Living workers by tier and state', ['tier', 'state']),
+    requiredWorkers: gauge('required_workers', 'Workers that the demand asks for, by tier', ['tier']),
+    queueTokens: gauge('queue_tokens', 'Tokens admitted or sent and not answered yet', ['tier', 'lane']),
+    backlogSeconds: gauge('backlog_seconds', 'Seconds until a query that arrives now is begun', ['tier']),
+    breakerState: gauge('breaker_state', 'The tier’s circuit breaker: 0 closed, 1 half open, 2 open', [
+      'tier',
+    ]),
+    batchTokens: gauge('batch_tokens', 'Mean padded tokens of the last batches', ['tier']),
+  };
+}
+export type TierGauges = ReturnType<typeof createTierGauges>;

@@ -1,8 +1,9 @@
 import { toAppError } from '@embergate/contracts/errors.ts';
 import { spaceId, type EmbeddingSpace } from '@embergate/contracts/space.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
+import { BulkTransport, type BulkSend } from '@embergate/embedding/bulk-transport.ts';
 import { createJobWindow, embedMany } from '@embergate/embedding/bulk.ts';
-import type { EmbedTransport, SendRequest, WorkerView } from '@embergate/embedding/transport.ts';
+import type { EmbedTransport, WorkerView } from '@embergate/embedding/transport.ts';
 import type { EmbedOptions } from '@embergate/ingestion/index-run.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -17,34 +18,31 @@ export interface BulkEmbedderParts {
 
 /** One job waits behind other bulk work for this long before it is sent again. */
 const JOB_DEADLINE_MS = 300_000;
-const WORKER_POLL_MS = 500;
 const RETRY_DELAY_MS = 1_000;
 /** Failures of the model itself, in a row, before a run gives up. */
 const MAX_MODEL_FAILURES = 5;
 
 /** Embeds for index runs: nobody waits for them, so they outlast what is away for a while. */
 export class BulkEmbedder {
-  readonly #parts: BulkEmbedderParts;
+  readonly #log: Logger;
   readonly #space: string;
-  readonly #transport: EmbedTransport;
+  readonly #transport: BulkTransport;
   /** One for all runs and batches: a batch that was begun first is done first, and written. */
   readonly #window = createJobWindow();
 
-  constructor(parts: BulkEmbedderParts) {
-    this.#parts = parts;
-    this.#space = spaceId(parts.space);
-    this.#transport = { send: (request) => this.#sendUntilAnswered(request) };
+  constructor({ transport, workers, space, tiers, log }: BulkEmbedderParts) {
+    this.#log = log;
+    this.#space = spaceId(space);
+    const onWait = (): void => log.info({ tiers, space: this.#space }, 'waiting for a worker');
+    this.#transport = new BulkTransport({ transport, workers, space: this.#space, tiers, onWait });
   }
 
   /**
    * @returns one vector a text, in order.
    * @throws AppError `embedding_failed` when the model failed again and again; the signal's reason.
    */
-  async embed(inputs: readonly Uint32Array[], options: EmbedOptions): Promise<Float32Array[]> {
-    const { signal, onEmbedded } = options;
-    const tier = await this.#readyTier(signal);
-    return embedMany(this.#transport, {
-      tier,
+  async embed(inputs: readonly Uint32Array[], { signal, onEmbedded }: EmbedOptions): Promise<Float32Array[]> {
+    return embedMany(this.#sendUntilAnswered, {
       space: this.#space,
       inputs,
       deadlineMs: JOB_DEADLINE_MS,
@@ -54,35 +52,20 @@ export class BulkEmbedder {
     });
   }
 
-  async #sendUntilAnswered(request: SendRequest): ReturnType<EmbedTransport['send']> {
+  readonly #sendUntilAnswered: BulkSend = async (request) => {
     const { signal } = request;
     for (let failures = 0; ;) {
       try {
-        return await this.#parts.transport.send(request);
+        return await this.#transport.send(request);
       } catch (thrown) {
         signal?.throwIfAborted();
         const error = toAppError(thrown);
         if (error.code === 'embedding_failed') failures += 1;
         if (!(error.kind.retryable || error.code === 'embedding_failed') || failures >= MAX_MODEL_FAILURES)
           throw error;
-        this.#parts.log.warn({ code: error.code, failures }, 'a bulk job is sent again');
+        this.#log.warn({ code: error.code, failures }, 'a bulk job is sent again');
         await wait(RETRY_DELAY_MS, undefined, signal ? { signal } : {});
       }
     }
-  }
-
-  /** The first declared tier that has a ready worker; waits for one. */
-  async #readyTier(signal: AbortSignal): Promise<TierName> {
-    for (let told = false; ; told = true) {
-      signal.throwIfAborted();
-      const living = this.#parts.workers
-        .living()
-        .filter((beat) => beat.space === this.#space && beat.state === 'ready');
-      const tier = this.#parts.tiers.find((name) => living.some((beat) => beat.tier === name));
-      if (tier !== undefined) return tier;
-      if (!told)
-        this.#parts.log.info({ tiers: this.#parts.tiers, space: this.#space }, 'waiting for a worker');
-      await wait(WORKER_POLL_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
-    }
-  }
+  };
 }

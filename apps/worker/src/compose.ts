@@ -1,19 +1,21 @@
-import { decodeTokenIds, type EmbedJob, type EmbedReply } from '@embergate/contracts/embed-job.ts';
-import { AppError } from '@embergate/contracts/errors.ts';
 import { spaceId } from '@embergate/contracts/space.ts';
-import { LANES, type Heartbeat, type TierName } from '@embergate/contracts/tiers.ts';
+import type { TierName } from '@embergate/contracts/tiers.ts';
 import { OnnxBackend } from '@embergate/embedding-onnx/onnx-backend.ts';
-import { Batcher } from '@embergate/embedding/batcher.ts';
-import { warmUp } from '@embergate/embedding/fit.ts';
-import { findModel, verifyModel, type InstalledModel } from '@embergate/models/installed-model.ts';
+import { Batcher, type StartedBatch } from '@embergate/embedding/batcher.ts';
+import { warmUp } from '@embergate/embedding/warm-up.ts';
+import { findModel, verifyModel } from '@embergate/models/installed-model.ts';
 import type { Lifecycle } from '@embergate/platform/lifecycle.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
+import { Admissions } from '@embergate/queue/admissions.ts';
 import { connectRedis } from '@embergate/queue/connection.ts';
 import { EmbedReceiver } from '@embergate/queue/embed-receiver.ts';
 import { HeartbeatSource } from '@embergate/queue/heartbeats.ts';
 import { RedisClock } from '@embergate/queue/redis-clock.ts';
+import { LiveFit } from '@embergate/routing/fit.ts';
 import { randomUUID } from 'node:crypto';
 import { chooseDevice } from './device.ts';
+import { embedHandler } from './embed-handler.ts';
+import { WorkerReport } from './worker-report.ts';
 
 export interface WorkerParts {
   log: Logger;
@@ -25,8 +27,12 @@ export interface WorkerParts {
   device: 'auto' | 'cuda' | 'webgpu' | 'cpu';
 }
 
-/** About twice what one batch holds: the next batch is here when the last one ends, and no job is hoarded. */
-const JOBS_AT_A_TIME = { query: 64, bulk: 3 } as const;
+const BULK_JOBS_AT_A_TIME = 3;
+/** Shorter batches are over before anybody could reckon with them. */
+const TOLD_BATCH_MS = 20;
+const LOOK_MS = 200;
+/** Measured this much slower than at the start, an idle worker looks whether it still is. */
+const SLOW_LEVEL = 1.25;
 
 /** Starts a worker: says "starting" first, takes jobs once the model has run. */
 export async function composeWorker(
@@ -41,20 +47,12 @@ export async function composeWorker(
   const clock = new RedisClock(redis);
   await clock.start();
   lifecycle.onClose('clock', () => clock.stop());
+  const admissions = new Admissions(redis);
 
   const workerId = `${tier}-${randomUUID()}`;
-  const beat: Omit<Heartbeat, 'at'> = {
-    workerId,
-    tier,
-    state: 'starting',
-    space: spaceId(model.space),
-    model: model.name,
-    variant: model.variant,
-    device,
-    fit: null,
-    tokensPerSecond: 0,
-  };
-  const heartbeats = new HeartbeatSource(redis, clock, () => beat);
+  const worker = { workerId, tier, space: spaceId(model.space), variant: model.variant, device };
+  const report = new WorkerReport({ ...worker, model: model.name });
+  const heartbeats = new HeartbeatSource(redis, clock, () => report.describe());
   await heartbeats.start();
   lifecycle.onClose('heartbeats', () => heartbeats.stop());
 
@@ -66,74 +64,64 @@ export async function composeWorker(
     padTokenId,
     log,
     // Without its model this worker takes no queries, and gateways hear of it at once.
-    onAvailable: (available) => {
-      beat.state = available ? 'ready' : 'starting';
+    onAvailable: (isReady) => {
+      report.setModelReady(isReady);
       heartbeats.beat().catch(() => undefined);
     },
   });
   lifecycle.onClose('backend', () => backend.close());
-  const fit = await warmUp(backend, maxTokens);
-  log.info({ fit, device: backend.device, model: model.name, childPid: backend.childPid }, 'model ready');
+  const fit = new LiveFit(await warmUp(backend, maxTokens));
+  const { childPid } = backend;
+  log.info({ fit: fit.current, device: backend.device, model: model.name, childPid }, 'model ready');
 
+  let isTold = false;
+  const tell = (batch: StartedBatch | null): void => {
+    const isLong = batch !== null && batch.predictedMs >= TOLD_BATCH_MS;
+    if (!isLong && !isTold) return;
+    isTold = isLong;
+    const told = isLong ? { endsAt: clock.now() + batch.predictedMs, queryTokens: batch.queryTokens } : null;
+    admissions.setBatch(tier, workerId, told).catch(() => undefined);
+  };
   const batcher = new Batcher({
     backend,
     fit,
-    onBatch: ({ paddedTokens, ms }) => (beat.tokensPerSecond = (paddedTokens / ms) * 1_000),
+    onBatchStart: tell,
+    onBatch: (batch) => report.addBatch(batch),
+    onIdle: () => tell(null),
   });
-  const handler = embedHandler({ batcher, model, beat });
-  const receivers = LANES.map((lane) => {
-    const concurrency = JOBS_AT_A_TIME[lane];
-    const receiver = new EmbedReceiver({ redis, clock, tier, lane, concurrency, handler, log });
-    lifecycle.onClose(`${lane} lane`, () => receiver.close());
+  const handler = embedHandler({ batcher, model, worker, clock });
+  const lane = (name: 'query' | 'bulk', concurrency: number): EmbedReceiver => {
+    const receiver = new EmbedReceiver({
+      redis,
+      clock,
+      admissions,
+      tier,
+      lane: name,
+      concurrency,
+      handler,
+      log,
+    });
+    lifecycle.onClose(`${name} lane`, () => receiver.close());
     return receiver;
-  });
+  };
+  report.warm({ batcher, fit });
+  const receivers = [lane('query', report.queriesAtATime), lane('bulk', BULK_JOBS_AT_A_TIME)] as const;
   // The lanes, released last, wait for the answers to what they have taken.
   lifecycle.onClose('batcher', () => batcher.close());
   lifecycle.onClose('intake', () => Promise.all(receivers.map((receiver) => receiver.pause())));
-  beat.state = 'ready';
-  beat.fit = fit;
-  beat.device = backend.device;
   await heartbeats.beat();
+  let said = report.state;
+  const look = setInterval(() => {
+    receivers[0].setConcurrency(report.queriesAtATime);
+    if (fit.level > SLOW_LEVEL) void batcher.probe();
+    if (report.state === said) return;
+    said = report.state;
+    heartbeats.beat().catch(() => undefined);
+  }, LOOK_MS);
+  lifecycle.onClose('look', () => clearInterval(look));
   lifecycle.onClose('draining', () => {
-    beat.state = 'draining';
+    report.drain();
     heartbeats.beat().catch(() => undefined);
   });
-  return { workerId, childPid: backend.childPid };
+  return { workerId, childPid };
 }
-
-interface HandlerParts {
-  batcher: Batcher;
-  model: InstalledModel;
-  beat: Omit<Heartbeat, 'at'>;
-}
-
-const embedHandler =
-  ({ batcher, model, beat }: HandlerParts) =>
-  async (job: EmbedJob, lane: (typeof LANES)[number]): Promise<EmbedReply> => {
-    if (job.space !== beat.space) {
-      throw new AppError(
-        'space_mismatch',
-        `This worker embeds in ${beat.space}, the job wants ${job.space}.`,
-      );
-    }
-    const inputs = job.inputs.map(decodeTokenIds);
-    if (inputs.some((ids) => ids.length === 0 || ids.length > model.maxTokens)) {
-      throw new AppError('invalid_request', `A text must have 1 to ${model.maxTokens} tokens.`);
-    }
-    const { vectors, queueMs, inferenceMs } = await batcher.submit(inputs, lane);
-    return {
-      meta: {
-        status: 'ok',
-        id: job.id,
-        count: inputs.length,
-        dimensions: model.space.dimensions,
-        workerId: beat.workerId,
-        tier: beat.tier,
-        variant: beat.variant,
-        device: beat.device,
-        queueMs,
-        inferenceMs,
-      },
-      vectors,
-    };
-  };

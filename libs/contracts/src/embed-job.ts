@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { decodeVectorFrame, encodeVectorFrame } from './vector-frame.ts';
 
 /**
  * A request for vectors, as it crosses the queue. Texts arrive as token ids, already prompted, truncated and
@@ -57,24 +58,10 @@ export interface EmbedReply {
   vectors: Float32Array;
 }
 
-/** Wire form: uint32 length of the JSON, the JSON padded with spaces to four bytes, then the floats. All little-endian. */
-export function encodeEmbedReply(reply: EmbedReply): Buffer {
-  const json = JSON.stringify(reply.meta);
-  const jsonBytes = Buffer.byteLength(json);
-  const padded = (jsonBytes + 3) & ~3;
-  const frame = Buffer.alloc(4 + padded + reply.vectors.byteLength, 0x20);
-  frame.writeUInt32LE(padded, 0);
-  frame.write(json, 4);
-  Buffer.from(reply.vectors.buffer, reply.vectors.byteOffset, reply.vectors.byteLength).copy(
-    frame,
-    4 + padded,
-  );
-  return frame;
-}
+/** Wire form: {@link encodeVectorFrame}. */
+export const encodeEmbedReply = ({ meta, vectors }: EmbedReply): Buffer => encodeVectorFrame(meta, vectors);
 
 export function decodeEmbedReply(frame: Buffer): EmbedReply {
-  const padded = frame.readUInt32LE(0);
-  const meta = embedReplyMetaSchema.parse(JSON.parse(frame.toString('utf8', 4, 4 + padded)));
-  const floats = new Uint8Array(frame.subarray(4 + padded));
-  return { meta, vectors: new Float32Array(floats.buffer, 0, floats.byteLength >> 2) };
+  const { head, values } = decodeVectorFrame(frame);
+  return { meta: embedReplyMetaSchema.parse(head), vectors: values };
 }

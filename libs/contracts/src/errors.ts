@@ -41,6 +41,7 @@ export const ERROR_KINDS = {
   job_finished: kind(409, 'The job has ended'),
   payload_too_large: kind(413, 'The body is too large'),
   unsupported_media_type: kind(415, 'Only JSON bodies are read'),
+  text_refused: kind(422, 'The text cannot be embedded'),
   rate_limited: kind(429, 'Too many requests', { retryable: true }),
   internal: kind(500, 'Something broke inside Embergate'),
   embedding_failed: kind(500, 'The model could not embed the text'),

@@ -30,6 +30,8 @@ const tierStatusSchema = z.strictObject({
   state: z.enum(['ready', 'saturated', 'starting', 'down', 'misaligned']),
   breaker: z.enum(['closed', 'open', 'half_open']),
   workers: z.int().nonnegative(),
+  /** How many the demand of the last minute asks for. */
+  requiredWorkers: z.int().nonnegative(),
   backlogTokens: z.int().nonnegative(),
   tokensPerSecond: z.number().nonnegative(),
   predictedMs: z.number().nullable(),
@@ -44,6 +46,8 @@ export const clusterSchema = z.strictObject({
       lane: z.enum(['query', 'bulk']),
       waiting: z.int(),
       active: z.int(),
+      /** Tokens of all that was sent and is not answered yet. */
+      tokens: z.int(),
     }),
   ),
   space: z.string(),

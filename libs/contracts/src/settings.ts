@@ -67,6 +67,7 @@ export const gatewaySettings = {
   QUERY_DEADLINE_MS: integer(1, 600_000).default(2_000),
   DEGRADATION: choice(DEGRADATIONS).default('allow'),
   EMBEDDING_TIERS: tiersSetting,
+  QUERY_HEDGE_PERCENT: integer(0, 20).default(0),
   INDEX_ROOTS: z.string().optional(),
   API_KEYS_FILE: z.string().optional(),
 };

@@ -9,20 +9,25 @@ export type TierName = z.infer<typeof tierNameSchema>;
 export const LANES = ['query', 'bulk'] as const;
 export type Lane = (typeof LANES)[number];
 
+/** Milliseconds a batch takes: `a + b * paddedTokens`. */
+export const fitSchema = z.strictObject({ a: z.number().nonnegative(), b: z.number().nonnegative() });
+
 /**
  * What a worker says of itself every second. A worker is dead after three missed beats.
- * `fit` is the worker's measured `duration = a + b * paddedTokens` in milliseconds.
+ * `stalled`: its model computes on a batch for far longer than predicted. `fit` is its measured
+ * `duration = a + b * paddedTokens` in milliseconds, `batchTokens` the mean of its last batches.
  */
 export const heartbeatSchema = z.strictObject({
   workerId: z.string(),
   tier: tierNameSchema,
-  state: z.enum(['starting', 'ready', 'draining', 'failed']),
+  state: z.enum(['starting', 'ready', 'stalled', 'draining']),
   space: z.string(),
   model: z.string(),
   variant: z.string(),
   device: z.string(),
-  fit: z.strictObject({ a: z.number().nonnegative(), b: z.number().nonnegative() }).nullable(),
+  fit: fitSchema.nullable(),
   tokensPerSecond: z.number().nonnegative(),
+  batchTokens: z.number().nonnegative(),
   /** Redis time in milliseconds. */
   at: z.number(),
 });

@@ -8,16 +8,19 @@ import { temporaryFolder } from '@embergate/testing/running-embergate.ts';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
-import { OnnxBackend } from '../src/onnx-backend.ts';
+import { OnnxBackend, type OnnxBackendOptions } from '../src/onnx-backend.ts';
 
 const log = createLogger('test', 'silent');
+
+/** Blocks this process, as SIGSTOP would. */
+const standStill = (ms: number): unknown => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 
 describe('the model in its own process', () => {
   let model: InstalledModel;
   let tokenizer: Tokenizer;
   let backend: OnnxBackend;
 
-  const create = (options: { onnxPath?: string; hangMs?: number } = {}) =>
+  const create = (options: Partial<OnnxBackendOptions> = {}) =>
     OnnxBackend.create({
       onnxPath: model.onnxPath,
       dimensions: 384,
@@ -64,22 +67,76 @@ describe('the model in its own process', () => {
     expect(cosine(read, load)).toBeGreaterThan(cosine(read, bake));
   });
 
-  it('killed in the middle of a batch: that batch fails with a typed error, the next one is answered', async () => {
+  it('killed in the middle of a batch: that batch fails and says why, the next one is answered', async () => {
     const long = Array.from({ length: 64 }, () => ids('word '.repeat(300)));
-    const failing = expect(backend.embed(long)).rejects.toMatchObject({ code: 'embedding_failed' });
+    const failing = expect(backend.embed(long)).rejects.toMatchObject({
+      code: 'embedding_failed',
+      details: { childEnded: true },
+    });
     process.kill(pidOf(backend), 'SIGKILL');
     await failing;
+    expect(backend.isReady).toBe(false);
     expect(await backend.embed([ids('still here')])).toHaveLength(384);
+    expect(backend.isReady).toBe(true);
   });
 
-  it('hanging: the process is replaced, and the next batch is answered', async () => {
-    const hanging = await create({ hangMs: 300 });
-    const childPid = pidOf(hanging);
+  it('a batch that the model cannot compute fails, and the process goes on', async () => {
+    const childPid = pidOf(backend);
+    const noSuchToken = Uint32Array.of(4_000_000);
+    await expect(backend.embed([noSuchToken])).rejects.toMatchObject({
+      code: 'embedding_failed',
+      details: {},
+    });
+    expect(await backend.embed([ids('still here')])).toHaveLength(384);
+    expect(backend.childPid).toBe(childPid);
+  });
+
+  it('killed with nothing to do, and again while it loads: said at once, and the next batch is answered', async () => {
+    const told: boolean[] = [];
+    const killed = await create({ onAvailable: (available) => told.push(available) });
+    const first = pidOf(killed);
+    process.kill(first, 'SIGKILL');
+    await eventually('its end was noticed', () => told.length === 1);
+    const next = await eventually('the next one loads', () => pidOf(killed) !== first && pidOf(killed));
+    process.kill(next, 'SIGKILL');
+    expect(await killed.embed([ids('a')])).toHaveLength(384);
+    expect(killed.childPid).not.toBe(next);
+    expect(told).toEqual([false, true]);
+    await killed.close();
+  });
+
+  it('frozen: the process is replaced after the time that the batch was given, and the next one is answered', async () => {
+    const frozen = await create();
+    const childPid = pidOf(frozen);
     process.kill(childPid, 'SIGSTOP');
-    await expect(hanging.embed([ids('a')])).rejects.toMatchObject({ code: 'embedding_failed' });
-    expect(await hanging.embed([ids('a')])).toHaveLength(384);
-    expect(hanging.childPid).not.toBe(childPid);
-    await hanging.close();
+    await expect(frozen.embed([ids('a')], { hangMs: 300 })).rejects.toMatchObject({
+      code: 'embedding_failed',
+      details: { childEnded: true },
+    });
+    expect(await frozen.embed([ids('a')])).toHaveLength(384);
+    expect(frozen.childPid).not.toBe(childPid);
+    expect(isAlive(childPid)).toBe(false);
+    await frozen.close();
+  });
+
+  it('a supervisor that stood still for longer than a hang keeps its healthy process', async () => {
+    const childPid = pidOf(backend);
+    const answer = backend.embed([ids('a')], { hangMs: 300 });
+    await new Promise(setImmediate);
+    standStill(1_000);
+    expect(await answer).toHaveLength(384);
+    expect(backend.childPid).toBe(childPid);
+  });
+
+  it('both stood still, as a frozen container does: the batch has its time again', async () => {
+    const childPid = pidOf(backend);
+    const answer = backend.embed([ids('a')], { hangMs: 1_000 });
+    process.kill(childPid, 'SIGSTOP');
+    await new Promise(setImmediate);
+    standStill(1_500);
+    setTimeout(() => process.kill(childPid, 'SIGCONT'), 500);
+    expect(await answer).toHaveLength(384);
+    expect(backend.childPid).toBe(childPid);
   });
 
   it('a model file that cannot be read is said to be damaged, and no process stays', async () => {
@@ -91,6 +148,17 @@ describe('the model in its own process', () => {
       message: expect.stringContaining(onnxPath) as string,
     });
     await folder.remove();
+  });
+
+  it('closed while it waits for the next process: whoever waits hears of it, and none is started', async () => {
+    const closing = await create();
+    process.kill(pidOf(closing), 'SIGKILL');
+    await eventually('its end was noticed', () => !closing.isReady);
+    const waiting = expect(closing.whenReady()).rejects.toMatchObject({ code: 'shutting_down' });
+    const last = pidOf(closing);
+    await closing.close();
+    await waiting;
+    await eventually('the process has ended', () => !isAlive(last));
   });
 
   it('ends its process on close, and says so to whoever asks for more', async () => {

@@ -1,13 +1,37 @@
+import { AppError } from '@embergate/contracts/errors.ts';
+
+export interface EmbedOptions {
+  /** A batch that takes longer, in milliseconds, counts as a hang: whatever computes it is replaced. */
+  hangMs?: number;
+}
+
 /** Runs the model on token ids. One batch at a time: the caller waits for one before it sends the next. */
 export interface EmbeddingBackend {
   /** Where the model's matrix work really runs: `cpu`, `cuda`, `webgpu`. */
   readonly device: string;
   readonly dimensions: number;
+  /** False while the model is away, because its process ended and the next one loads it. */
+  readonly isReady: boolean;
   /**
+   * Resolves once the model is there.
+   * @throws AppError `shutting_down` after close().
+   */
+  whenReady(): Promise<void>;
+  /**
+   * Waits for the model where it is away.
    * @param batch token ids, one entry a text, none empty.
    * @returns batch.length x dimensions, row by row.
-   * @throws AppError `embedding_failed` when the model cannot compute it or its process ended; the backend recovers by itself.
+   * @throws AppError `embedding_failed`: the model said that it cannot compute the batch, or, with `details.childEnded`, its
+   * process ended in the middle of it; the backend recovers by itself. `shutting_down` after close().
    */
-  embed(batch: readonly Uint32Array[]): Promise<Float32Array>;
+  embed(batch: readonly Uint32Array[], options?: EmbedOptions): Promise<Float32Array>;
   close(): Promise<void>;
 }
+
+/** The model failed on a batch: another batch, or a part of this one, may succeed. */
+export const isModelFailure = (error: unknown): error is AppError =>
+  error instanceof AppError && error.code === 'embedding_failed';
+
+/** The batch took the model's process with it: a crash, an out-of-memory kill, a hang. */
+export const hasEndedChild = (error: unknown): boolean =>
+  isModelFailure(error) && error.details['childEnded'] === true;

@@ -1,203 +1,250 @@
 import { AppError } from '@embergate/contracts/errors.ts';
 import type { Lane } from '@embergate/contracts/tiers.ts';
-import type { EmbeddingBackend } from './backend.ts';
-import { paddedTokens, predictMs, type Fit } from './fit.ts';
+import { predictMs, type LiveFit } from '@embergate/routing/fit.ts';
+import { hasEndedChild, isModelFailure, type EmbeddingBackend } from './backend.ts';
+import { EmbedRequest, type BatchedVectors, type Item, type SubmitOptions } from './embed-request.ts';
+import { paddedTokens } from './padded-tokens.ts';
+import { RefusedTexts } from './refused-texts.ts';
+import { WaitingTexts, type Batch } from './waiting-texts.ts';
+
+export interface StartedBatch {
+  lane: Lane;
+  texts: number;
+  /** Tokens of queries in it; 0 in the bulk lane. */
+  queryTokens: number;
+  paddedTokens: number;
+  predictedMs: number;
+}
 
 export interface BatcherOptions {
   backend: EmbeddingBackend;
-  fit: Fit;
+  /** Bounds the batches, and learns from each that succeeds. */
+  fit: LiveFit;
   /** What a query waits for at most behind bulk work, in milliseconds. */
   bulkBatchMs?: number;
-  /** Upper bound of one query batch, in padded tokens. */
-  queryBatchTokens?: number;
-  /** Called after every batch, with its padded tokens. */
+  /** What one batch of queries takes at most, in milliseconds. */
+  queryBatchMs?: number;
+  onBatchStart?: (batch: StartedBatch) => void;
+  /** Called after every batch that succeeded. */
   onBatch?: (batch: { lane: Lane; texts: number; paddedTokens: number; ms: number }) => void;
+  /** Called when the last batch has ended and none follows at once, because nothing waits or the model is away. */
+  onIdle?: () => void;
 }
 
-export interface BatchedVectors {
-  /** inputs.length x dimensions, in the order of the inputs. */
-  vectors: Float32Array;
-  /** From submission to the start of the first batch that held one of its texts. */
-  queueMs: number;
-  /** Sum over the batches that held its texts. */
-  inferenceMs: number;
-}
+type Outcome = { vectors: Float32Array; ms: number } | { error: unknown; ms: number };
 
-interface Request {
-  inputs: readonly Uint32Array[];
-  submittedAt: number;
-  startedAt: number | undefined;
-  inferenceMs: number;
-  missing: number;
-  vectors: Float32Array;
-  resolve: (result: BatchedVectors) => void;
-  reject: (error: unknown) => void;
-}
-
-interface Item {
-  ids: Uint32Array;
-  request: Request;
-  index: number;
-}
-
-const DEFAULT_BULK_BATCH_MS = 250;
-const DEFAULT_QUERY_BATCH_TOKENS = 4_096;
-/** Four long chunks: what a larger batch works on falls out of the processor's caches (docs/benchmarks.md, "Indexing"). */
-const BULK_BATCH_TOKENS = 1_024;
-/** Bulk work gets this share of the model's time at least, so that a flood of queries never starves it. */
-const BULK_FLOOR = 0.05;
+const BATCH_MS = 250;
+/** Alone with the model's process that often, and it ended each time: then it was the text. */
+const KILLS_UNTIL_REFUSED = 2;
+/** While the model is away, late requests leave that often. */
+const LOOK_FOR_LATE_MS = 250;
+const hangMs = (predictedMs: number): number => 5_000 + 10 * predictedMs;
+const overdueAfterMs = (predictedMs: number): number => 500 + 3 * predictedMs;
+/** A made-up text: what is known of an idle worker's speed is as old as its last batch. */
+const PROBE = new Uint32Array(16).fill(100);
 
 /**
  * Packs texts of many requests into batches, by padded tokens and not by count.
  *
  *   idle --submit--> running --batch done, more waiting--> running --nothing waiting--> idle --close--> closed
+ *                       |--model away--> waiting for it --model there--> running
  *
- * Queries go first. Bulk batches are bounded in time, as a query that arrives in the middle of one waits for its end.
+ * Before a batch is made, requests that are late or whose caller left are dropped. A batch that failed is tried again in
+ * halves, down to single texts: one on which the model fails fails its request, one that ends the model's process twice is
+ * refused from then on, and all others get their vectors.
  */
 export class Batcher {
+  readonly #options: BatcherOptions;
   readonly #backend: EmbeddingBackend;
-  readonly #fit: Fit;
-  readonly #bulkBudget: number;
-  readonly #queryBudget: number;
-  readonly #onBatch: NonNullable<BatcherOptions['onBatch']>;
-  #query: Item[] = [];
-  /** Sorted by length, so that a batch holds texts of like lengths and pads little. */
-  #bulk: Item[] = [];
-  #queryMsSinceBulk = 0;
+  readonly #fit: LiveFit;
+  readonly #waiting: WaitingTexts;
+  readonly #refused = new RefusedTexts();
+  /** Those without an answer. */
+  readonly #requests = new Set<EmbedRequest>();
+  #computing: { startedAt: number; predictedMs: number } | undefined;
   #running: Promise<void> | undefined;
   #closed = false;
+  readonly #closing = Promise.withResolvers<void>();
 
-  constructor({
-    backend,
-    fit,
-    bulkBatchMs = DEFAULT_BULK_BATCH_MS,
-    queryBatchTokens,
-    onBatch,
-  }: BatcherOptions) {
+  constructor(options: BatcherOptions) {
+    const { backend, fit, bulkBatchMs = BATCH_MS, queryBatchMs = BATCH_MS } = options;
+    this.#options = options;
     this.#backend = backend;
     this.#fit = fit;
-    const tokensInTime = fit.b > 0 ? Math.floor((bulkBatchMs - fit.a) / fit.b) : BULK_BATCH_TOKENS;
-    this.#bulkBudget = Math.max(1, Math.min(tokensInTime, BULK_BATCH_TOKENS));
-    this.#queryBudget = queryBatchTokens ?? DEFAULT_QUERY_BATCH_TOKENS;
-    this.#onBatch = onBatch ?? (() => undefined);
+    this.#waiting = new WaitingTexts({ bulkMs: bulkBatchMs, queryMs: queryBatchMs });
+  }
+
+  /** Nothing runs, and nothing waits. */
+  get isIdle(): boolean {
+    return this.#running === undefined;
+  }
+
+  /** How long the batch that runs has been running beyond three times its prediction and half a second, in milliseconds. */
+  get overdueMs(): number {
+    if (!this.#computing) return 0;
+    const { startedAt, predictedMs } = this.#computing;
+    return Math.max(0, performance.now() - startedAt - overdueAfterMs(predictedMs));
   }
 
   /** Texts that wait for a batch, and their tokens, a lane. */
   backlog(lane: Lane): { texts: number; tokens: number } {
-    const items = lane === 'query' ? this.#query : this.#bulk;
-    return { texts: items.length, tokens: items.reduce((sum, item) => sum + item.ids.length, 0) };
+    return this.#waiting.backlog(lane);
   }
 
-  /** @throws what the backend throws; AppError `shutting_down` after close(). */
-  submit(inputs: readonly Uint32Array[], lane: Lane): Promise<BatchedVectors> {
-    if (this.#closed) return Promise.reject(new AppError('shutting_down', 'This worker is stopping.'));
-    return new Promise((resolve, reject) => {
-      const request: Request = {
-        inputs,
-        submittedAt: performance.now(),
-        startedAt: undefined,
-        inferenceMs: 0,
-        missing: inputs.length,
-        vectors: new Float32Array(inputs.length * this.#backend.dimensions),
-        resolve,
-        reject,
-      };
-      const items = inputs.map((ids, index) => ({ ids, request, index }));
-      if (lane === 'query') this.#query.push(...items);
-      else this.#bulk = [...this.#bulk, ...items].sort((a, b) => a.ids.length - b.ids.length);
-      this.#running ??= this.#run();
-    });
+  /**
+   * @throws AppError `deadline_exceeded` where it came too late or the caller left; `text_refused` where a text is known to
+   * end the model's process; `embedding_failed` where the model cannot compute one; `shutting_down` after close().
+   */
+  submit(inputs: readonly Uint32Array[], options: SubmitOptions): Promise<BatchedVectors> {
+    if (this.#closed) return Promise.reject(stopping());
+    const refusal = this.#refused.find(inputs);
+    if (refusal) return Promise.reject(refusal);
+    const request = new EmbedRequest(inputs, this.#backend.dimensions, options);
+    this.#requests.add(request);
+    this.#waiting.add(request);
+    this.#running ??= this.#run();
+    return request.answer;
   }
 
-  /** Finishes the queries, gives bulk work that has not begun back to its senders, and takes nothing more. */
+  /**
+   * Where nothing else runs, measures one small batch: a worker that was measured slow gets no traffic, and would otherwise
+   * never find out that it is fast again. Never throws.
+   */
+  async probe(): Promise<void> {
+    if (!this.isIdle || this.#closed || !this.#backend.isReady) return;
+    // One that fails says nothing about the speed; the backend sees to its process by itself.
+    const measured = this.#compute([PROBE]);
+    this.#running = measured.then(() => this.#run());
+    await measured;
+  }
+
+  /**
+   * Finishes the queries, gives bulk work that has not begun back to its senders, and takes nothing more. Where the model is
+   * away, queries go back too.
+   */
   async close(): Promise<void> {
     this.#closed = true;
-    this.#dropRequests(
-      new Set(this.#bulk.map((item) => item.request)),
-      new AppError('shutting_down', 'This worker is stopping; another one takes the job.'),
-    );
+    this.#drop(this.#waiting.requests('bulk'), stopping());
+    this.#closing.resolve();
     await this.#running;
   }
 
   async #run(): Promise<void> {
     // Requests that arrive in the same turn of the loop belong in the first batch.
     await new Promise(setImmediate);
-    while (this.#query.length + this.#bulk.length > 0) {
-      const lane = this.#nextLane();
-      const batch = lane === 'query' ? this.#takeQueries() : this.#takeBulk();
-      await this.#runBatch(batch, lane);
+    while (!this.#waiting.isEmpty) {
+      if (!this.#backend.isReady) await this.#waitForModel();
+      this.#dropUnwanted();
+      const batch = this.#backend.isReady ? this.#waiting.take(this.#fit.current) : undefined;
+      if (batch) await this.#runBatch(batch);
     }
     this.#running = undefined;
+    this.#options.onIdle?.();
   }
 
-  #nextLane(): Lane {
-    if (this.#bulk.length === 0) return 'query';
-    if (this.#query.length === 0) return 'bulk';
-    const bulkMs = predictMs(this.#fit, this.#bulkBudget);
-    return this.#queryMsSinceBulk * BULK_FLOOR >= bulkMs * (1 - BULK_FLOOR) ? 'bulk' : 'query';
-  }
-
-  /** In order of arrival. */
-  #takeQueries(): Item[] {
-    return this.#query.splice(0, countThatFits(this.#query, this.#queryBudget));
-  }
-
-  /** Longest first: what is left at the end is short, and pads little. */
-  #takeBulk(): Item[] {
-    const longestFirst = this.#bulk.toReversed();
-    const count = countThatFits(longestFirst, this.#bulkBudget);
-    return this.#bulk.splice(this.#bulk.length - count, count);
-  }
-
-  async #runBatch(batch: Item[], lane: Lane): Promise<void> {
-    const startedAt = performance.now();
-    const requests = new Set(batch.map((item) => item.request));
-    for (const request of requests) request.startedAt ??= startedAt;
+  /** Until the model is there, or nobody shall wait for it: then its requests are dropped. */
+  async #waitForModel(): Promise<void> {
+    this.#options.onIdle?.();
+    const timer = setInterval(() => this.#dropUnwanted(), LOOK_FOR_LATE_MS);
     try {
-      const vectors = await this.#backend.embed(batch.map((item) => item.ids));
-      const ms = performance.now() - startedAt;
-      for (const request of requests) request.inferenceMs += ms;
-      if (lane === 'bulk') this.#queryMsSinceBulk = 0;
-      else if (this.#bulk.length > 0) this.#queryMsSinceBulk += ms;
-      this.#onBatch({
-        lane,
-        texts: batch.length,
-        paddedTokens: paddedTokens(batch.map(({ ids }) => ids)),
-        ms,
-      });
-      this.#deliver(batch, vectors);
+      await Promise.race([this.#backend.whenReady(), this.#closing.promise]);
+      if (!this.#backend.isReady && this.#closed) this.#drop(new Set(this.#requests), stopping());
     } catch (error) {
-      this.#dropRequests(requests, error);
+      this.#drop(new Set(this.#requests), error);
+    } finally {
+      clearInterval(timer);
     }
   }
 
-  #dropRequests(requests: ReadonlySet<Request>, error: unknown): void {
-    for (const request of requests) request.reject(error);
-    const isOther = (item: Item): boolean => !requests.has(item.request);
-    this.#query = this.#query.filter(isOther);
-    this.#bulk = this.#bulk.filter(isOther);
+  async #runBatch(batch: Batch): Promise<void> {
+    const { lane, items } = batch;
+    const requests = new Set(items.map(({ request }) => request));
+    for (const request of requests) request.begin();
+    const texts = items.map(({ ids }) => ids);
+    const cost = paddedTokens(texts);
+    this.#options.onBatchStart?.({
+      lane,
+      texts: texts.length,
+      queryTokens: lane === 'query' ? texts.reduce((sum, { length }) => sum + length, 0) : 0,
+      paddedTokens: cost,
+      predictedMs: predictMs(this.#fit.current, cost),
+    });
+    const outcome = await this.#compute(texts);
+    this.#waiting.spend(lane, outcome.ms);
+    if ('error' in outcome) return this.#takeApart(batch, outcome.error);
+    for (const request of requests) request.spend(outcome.ms);
+    this.#deliver(items, outcome.vectors);
+    this.#options.onBatch?.({ lane, texts: texts.length, paddedTokens: cost, ms: outcome.ms });
   }
 
-  #deliver(batch: Item[], vectors: Float32Array): void {
+  async #compute(texts: readonly Uint32Array[]): Promise<Outcome> {
+    const cost = paddedTokens(texts);
+    const predictedMs = predictMs(this.#fit.current, cost);
+    const startedAt = performance.now();
+    this.#computing = { startedAt, predictedMs };
+    try {
+      const vectors = await this.#backend.embed(texts, { hangMs: hangMs(predictedMs) });
+      const ms = performance.now() - startedAt;
+      this.#fit.observe({ paddedTokens: cost, ms });
+      return { vectors, ms };
+    } catch (error) {
+      return { error, ms: performance.now() - startedAt };
+    } finally {
+      this.#computing = undefined;
+    }
+  }
+
+  /** What of a batch that failed is tried again, and what has failed with it. */
+  #takeApart({ lane, items }: Batch, error: unknown): void {
+    const requests = new Set(items.map(({ request }) => request));
+    if (!isModelFailure(error)) return this.#drop(requests, error);
+    if (this.#closed && lane === 'bulk') return this.#drop(requests, stopping());
+    const wanted = items.filter(({ request }) => this.#requests.has(request));
+    const [alone, ...others] = items;
+    if (alone === undefined || others.length > 0) return this.#waiting.giveBack(lane, halves(wanted));
+    if (!hasEndedChild(error)) return this.#drop(requests, error);
+    alone.kills += 1;
+    if (alone.kills < KILLS_UNTIL_REFUSED) return this.#waiting.giveBack(lane, [wanted]);
+    this.#refused.add(alone.ids);
+    this.#dropRefused();
+  }
+
+  /** The request of a text that was refused just now, and all others that wait with the same text. */
+  #dropRefused(): void {
+    for (const request of this.#requests) {
+      const refusal = this.#refused.find(request.items.map(({ ids }) => ids));
+      if (refusal) this.#drop(new Set([request]), refusal);
+    }
+  }
+
+  #dropUnwanted(): void {
+    for (const request of this.#requests) {
+      const why = request.whyUnwanted();
+      if (why) this.#drop(new Set([request]), why);
+    }
+  }
+
+  #drop(requests: ReadonlySet<EmbedRequest>, error: unknown): void {
+    for (const request of requests) {
+      request.fail(error);
+      this.#requests.delete(request);
+    }
+    this.#waiting.remove(requests);
+  }
+
+  #deliver(items: readonly Item[], vectors: Float32Array): void {
     const { dimensions } = this.#backend;
-    batch.forEach(({ request, index }, row) => {
-      request.vectors.set(vectors.subarray(row * dimensions, (row + 1) * dimensions), index * dimensions);
-      request.missing -= 1;
-      if (request.missing > 0) return;
-      const { submittedAt, startedAt = submittedAt, inferenceMs } = request;
-      request.resolve({ vectors: request.vectors, queueMs: startedAt - submittedAt, inferenceMs });
+    items.forEach(({ request, index }, row) => {
+      const vector = vectors.subarray(row * dimensions, (row + 1) * dimensions);
+      if (request.deliver(index, vector)) this.#requests.delete(request);
     });
   }
 }
 
-/** How many items from the front fit the budget of padded tokens; one at least. */
-function countThatFits(items: readonly Item[], budget: number): number {
-  let longest = 0;
-  let count = 0;
-  for (const { ids } of items) {
-    longest = Math.max(longest, ids.length);
-    if (count > 0 && longest * (count + 1) > budget) break;
-    count += 1;
-  }
-  return count;
+const stopping = (): AppError =>
+  new AppError('shutting_down', 'This worker is stopping; another one takes the job.');
+
+function halves(items: readonly Item[]): [Item[], Item[]] {
+  const middle = Math.ceil(items.length / 2);
+  return [items.slice(0, middle), items.slice(middle)];
 }

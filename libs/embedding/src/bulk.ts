@@ -1,5 +1,6 @@
 import pLimit from 'p-limit';
-import type { EmbedTransport, SendRequest } from './transport.ts';
+import type { BulkSend } from './bulk-transport.ts';
+import type { EmbedAnswer } from './transport.ts';
 
 /** One job of the bulk lane: large enough that the queue costs nothing beside the model, small enough to be lost without pain. */
 const JOB_MAX_TEXTS = 64;
@@ -29,25 +30,32 @@ export function packJobs(inputs: readonly Uint32Array[]): Uint32Array[][] {
   return jobs;
 }
 
-export interface BulkRequest extends Omit<SendRequest, 'lane'> {
+export interface BulkRequest {
+  /** Id of the space that the token ids were made for. */
+  space: string;
+  /** One entry a text. */
+  inputs: readonly Uint32Array[];
+  /** Of each job, in milliseconds. */
+  deadlineMs: number;
+  signal?: AbortSignal | undefined;
   /** Shared by calls that shall not crowd each other out; default: one of its own. */
   window?: JobWindow;
-  /** Told as parts of the texts are done. */
-  onEmbedded?: (inputs: readonly Uint32Array[]) => void;
+  /** Told as parts of the texts are done, and by whom. */
+  onEmbedded?: (inputs: readonly Uint32Array[], by: EmbedAnswer['meta']) => void;
 }
 
 /**
  * Embeds any number of texts with a bounded number of jobs under way.
  * @returns one vector a text, in the order given.
- * @throws what the transport throws; the other jobs are aborted then.
+ * @throws what `sendJob` throws; the other jobs are aborted then.
  */
-export async function embedMany(transport: EmbedTransport, request: BulkRequest): Promise<Float32Array[]> {
-  const { tier, space, deadlineMs, window = createJobWindow() } = request;
+export async function embedMany(sendJob: BulkSend, request: BulkRequest): Promise<Float32Array[]> {
+  const { space, deadlineMs, window = createJobWindow() } = request;
   const failed = new AbortController();
   const signal = request.signal ? AbortSignal.any([request.signal, failed.signal]) : failed.signal;
   const send = async (inputs: Uint32Array[]): Promise<Float32Array[]> => {
-    const { vectors, meta } = await transport.send({ tier, lane: 'bulk', space, deadlineMs, inputs, signal });
-    request.onEmbedded?.(inputs);
+    const { vectors, meta } = await sendJob({ space, deadlineMs, inputs, signal });
+    request.onEmbedded?.(inputs, meta);
     return inputs.map((_, row) => vectors.subarray(row * meta.dimensions, (row + 1) * meta.dimensions));
   };
   try {

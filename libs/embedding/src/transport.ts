@@ -2,6 +2,8 @@ import type { EmbedReplyMeta } from '@embergate/contracts/embed-job.ts';
 import type { Heartbeat, Lane, TierName } from '@embergate/contracts/tiers.ts';
 
 export interface SendRequest {
+  /** Default: a new one. Queries name the job that was admitted. */
+  jobId?: string;
   tier: TierName;
   lane: Lane;
   /** Id of the space that the token ids were made for. */
@@ -32,6 +34,8 @@ export interface EmbedTransport {
 /** The workers that live. */
 export interface WorkerView {
   living: () => readonly Heartbeat[];
+  /** Those that were heard of in the last minute and are silent now. */
+  silent: () => readonly Heartbeat[];
   /** False while the queue has been silent for too long to know who lives. */
   isKnown: () => boolean;
 }

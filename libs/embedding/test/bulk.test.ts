@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { embedMany, packJobs } from '../src/bulk.ts';
-import type { EmbedTransport } from '../src/transport.ts';
+import type { BulkSend } from '../src/bulk-transport.ts';
 
 const text = (id: number, length = 4): Uint32Array => new Uint32Array(length).fill(id);
 
@@ -18,7 +18,7 @@ describe('many texts as jobs of the bulk lane', () => {
     let underWay = 0;
     let most = 0;
     const answering: (() => void)[] = [];
-    const transport: EmbedTransport = {
+    const transport: { send: BulkSend } = {
       send: async ({ inputs }) => {
         most = Math.max(most, ++underWay);
         // Later jobs answer first.
@@ -40,7 +40,7 @@ describe('many texts as jobs of the bulk lane', () => {
       },
     };
     const inputs = Array.from({ length: 1_000 }, (_, id) => text(id));
-    const embedded = embedMany(transport, { tier: 'cpu', space: 's', inputs, deadlineMs: 1_000 });
+    const embedded = embedMany(transport.send, { space: 's', inputs, deadlineMs: 1_000 });
     let done = false;
     void embedded.then(() => (done = true));
     while (!done) {
@@ -55,7 +55,7 @@ describe('many texts as jobs of the bulk lane', () => {
   it('aborts the other jobs when one fails', async () => {
     const aborted: unknown[] = [];
     let sent = 0;
-    const transport: EmbedTransport = {
+    const transport: { send: BulkSend } = {
       send: ({ signal }) => {
         sent += 1;
         if (sent === 2) return Promise.reject(new Error('worker gone'));
@@ -68,9 +68,9 @@ describe('many texts as jobs of the bulk lane', () => {
       },
     };
     const inputs = Array.from({ length: 256 }, (_, id) => text(id));
-    await expect(
-      embedMany(transport, { tier: 'cpu', space: 's', inputs, deadlineMs: 1_000 }),
-    ).rejects.toThrow('worker gone');
+    await expect(embedMany(transport.send, { space: 's', inputs, deadlineMs: 1_000 })).rejects.toThrow(
+      'worker gone',
+    );
     expect(aborted).toHaveLength(3);
   });
 });

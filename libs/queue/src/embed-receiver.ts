@@ -8,6 +8,7 @@ import { toAppError } from '@embergate/contracts/errors.ts';
 import type { Lane, TierName } from '@embergate/contracts/tiers.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 import { Worker, type Job } from 'bullmq';
+import type { Admissions } from './admissions.ts';
 import type { Redis } from './connection.ts';
 import { INBOX_TTL_MS } from './inbox.ts';
 import { KEY_PREFIX, laneQueueName } from './names.ts';
@@ -19,9 +20,10 @@ export type EmbedHandler = (job: EmbedJob, lane: Lane) => Promise<EmbedReply>;
 export interface EmbedReceiverOptions {
   redis: Redis;
   clock: RedisClock;
+  admissions: Admissions;
   tier: TierName;
   lane: Lane;
-  /** Jobs taken at a time. More than what fits two batches would be hoarded from other workers. */
+  /** Jobs taken at a time, to begin with. */
   concurrency: number;
   handler: EmbedHandler;
   log: Logger;
@@ -60,6 +62,11 @@ export class EmbedReceiver {
     this.#worker.on('error', (error) => log.debug({ err: error, lane }, 'queue worker'));
   }
 
+  /** @param jobs to take at a time from now on; more than what fits two batches would be hoarded from other workers. */
+  setConcurrency(jobs: number): void {
+    if (this.#worker.concurrency !== jobs) this.#worker.concurrency = jobs;
+  }
+
   /** Takes no more jobs; those under way go on. */
   async pause(): Promise<void> {
     await this.#worker.pause(true);
@@ -72,18 +79,27 @@ export class EmbedReceiver {
 
   async #process(bullJob: Job): Promise<void> {
     const job = embedJobSchema.parse(bullJob.data);
-    // Past its deadline nobody waits for it: computing it would only delay others.
-    if (job.deadline <= this.#options.clock.now()) return;
+    if (!(await this.#isWanted(job))) return;
     const reply = await this.#answer(job);
-    const frame = encodeEmbedReply(reply);
-    const results = await this.#options.redis
+    const { redis, admissions, tier, lane, log } = this.#options;
+    // First the answer is on its way, then the place is free: never the other way round.
+    const answered = redis
       .pipeline()
-      .xadd(job.replyTo, 'MAXLEN', '~', INBOX_MAX_ENTRIES, '*', 'frame', frame)
+      .xadd(job.replyTo, 'MAXLEN', '~', INBOX_MAX_ENTRIES, '*', 'frame', encodeEmbedReply(reply))
       .pexpire(job.replyTo, INBOX_TTL_MS)
       .exec();
+    const released = admissions.release({ tier, lane, jobId: job.id });
     // A pipeline never rejects: what Redis refused (a full disk, say) stands in the results.
-    const refused = results?.find(([error]) => error)?.[0];
-    if (refused) this.#options.log.error({ err: refused, jobId: job.id }, 'a reply was lost');
+    const refused = (await answered)?.find(([error]) => error)?.[0];
+    if (refused) log.error({ err: refused, jobId: job.id }, 'a reply was lost');
+    await released;
+  }
+
+  /** Nobody waits for a query past its deadline, or whose caller left: computing it would only delay others. */
+  async #isWanted(job: EmbedJob): Promise<boolean> {
+    const { clock, admissions, tier, lane } = this.#options;
+    if (job.deadline <= clock.now()) return false;
+    return lane === 'bulk' || admissions.holds({ tier, lane, jobId: job.id });
   }
 
   async #answer(job: EmbedJob): Promise<EmbedReply> {

@@ -3,8 +3,9 @@ import { AppError, ERROR_KINDS, type ErrorCode } from '@embergate/contracts/erro
 import { LANES, type Lane, type TierName } from '@embergate/contracts/tiers.ts';
 import type { EmbedAnswer, EmbedTransport, SendRequest } from '@embergate/embedding/transport.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
-import { Queue } from 'bullmq';
+import { Queue, type Job } from 'bullmq';
 import { randomUUID } from 'node:crypto';
+import { Admissions } from './admissions.ts';
 import type { Redis } from './connection.ts';
 import { queueDown } from './connection.ts';
 import { Inbox } from './inbox.ts';
@@ -16,7 +17,14 @@ export interface LaneDepth {
   lane: Lane;
   waiting: number;
   active: number;
+  /** Of all that was sent and is not answered yet. */
+  tokens: number;
 }
+
+const SWEEP_JOBS = 1_000;
+const LOOK_FOR_LOSS_MS = 2_500;
+/** An answer may be on its way when its job has just gone. */
+const LOOKS_UNTIL_LOST = 2;
 
 /** Sends texts to a lane of a tier and waits for the vectors in this process's inbox. */
 export class EmbedSender implements EmbedTransport {
@@ -24,10 +32,12 @@ export class EmbedSender implements EmbedTransport {
   readonly #redis: Redis;
   readonly #clock: RedisClock;
   readonly #inbox: Inbox;
+  readonly #admissions: Admissions;
 
   constructor(redis: Redis, clock: RedisClock, log: Logger) {
     this.#redis = redis;
     this.#clock = clock;
+    this.#admissions = new Admissions(redis);
     this.#inbox = new Inbox(redis, log);
     this.#inbox.start();
   }
@@ -39,10 +49,68 @@ export class EmbedSender implements EmbedTransport {
     request.signal?.throwIfAborted();
     const job = this.#job(request);
     const reply = this.#reply(job.id, request);
-    const options = { attempts: 1, removeOnComplete: true, removeOnFail: true, stackTraceLimit: 0 };
+    const options = {
+      jobId: job.id,
+      attempts: 1,
+      removeOnComplete: true,
+      removeOnFail: true,
+      stackTraceLimit: 0,
+    };
+    const { tier, lane, deadlineMs: ttlMs } = request;
+    const queue = this.#queue(tier, lane);
+    // Queries were admitted before they come here; bulk work always is, and only counted.
+    if (lane === 'bulk') this.#count({ tier, jobId: job.id, tokens: job.tokenCount, ttlMs });
     // Not awaited: a queue that hangs must not keep the caller beyond the deadline.
-    this.#queue(request.tier, request.lane).add('embed', job, options).then(reply.queued, reply.refused);
-    return reply.promise;
+    queue.add('embed', job, options).then(reply.queued, reply.refused);
+    const watch = lane === 'bulk' ? this.#watchForLoss(queue, job.id, reply.refused) : undefined;
+    try {
+      return await reply.promise;
+    } catch (error) {
+      // Still in the lane, nobody waits for it any more. What a worker has taken already cannot be removed.
+      queue.remove(job.id).catch(() => undefined);
+      if (lane === 'bulk') this.#admissions.release({ tier, lane, jobId: job.id }).catch(() => undefined);
+      throw error;
+    } finally {
+      clearInterval(watch);
+    }
+  }
+
+  #count(job: { tier: TierName; jobId: string; tokens: number; ttlMs: number }): void {
+    const anyLoad = { maxReservedTokens: Infinity, breakerText: null };
+    this.#admissions.reserve({ lane: 'bulk', ...job, ...anyLoad }).catch(() => undefined);
+  }
+
+  /**
+   * A server that was killed has forgotten its last second, and a full disk takes no answer. Who waits for minutes must
+   * not wait for those: a job that has gone without an answer is lost.
+   */
+  #watchForLoss(queue: Queue, jobId: string, onLost: (error: AppError) => void): NodeJS.Timeout {
+    let missing = 0;
+    return setInterval(() => {
+      const look = async (): Promise<void> => {
+        missing = (await queue.getJobState(jobId)) === 'unknown' ? missing + 1 : 0;
+        if (missing < LOOKS_UNTIL_LOST) return;
+        onLost(new AppError('queue_down', 'The queue has lost a job.', { details: { isLost: true } }));
+      };
+      look().catch(() => undefined);
+    }, LOOK_FOR_LOSS_MS);
+  }
+
+  /**
+   * Removes jobs that nobody takes and nobody waits for: those of a lane whose workers are gone, past their deadline.
+   * @returns how many.
+   */
+  async sweep(tier: TierName, lane: Lane): Promise<number> {
+    const queue = this.#queue(tier, lane);
+    const now = this.#clock.now();
+    let removed = 0;
+    for (const job of await queue.getJobs(['wait', 'active'], 0, SWEEP_JOBS)) {
+      // Undefined for a job that ended while it was read; a job that a worker holds is locked and stays.
+      const { deadline } = (job as Job<Partial<EmbedJob>> | undefined)?.data ?? {};
+      if (deadline === undefined || deadline > now) continue;
+      removed += await queue.remove(String(job.id)).catch(() => 0);
+    }
+    return removed;
   }
 
   async depths(tiers: readonly TierName[]): Promise<LaneDepth[]> {
@@ -51,7 +119,14 @@ export class EmbedSender implements EmbedTransport {
       return await Promise.all(
         pairs.map(async ({ tier, lane }) => {
           const counts = await this.#queue(tier, lane).getJobCounts('wait', 'active');
-          return { tier, lane, waiting: counts['wait'] ?? 0, active: counts['active'] ?? 0 };
+          const { reservedTokens } = await this.#admissions.load(tier, lane);
+          return {
+            tier,
+            lane,
+            waiting: counts['wait'] ?? 0,
+            active: counts['active'] ?? 0,
+            tokens: reservedTokens,
+          };
         }),
       );
     } catch (error) {
@@ -64,10 +139,10 @@ export class EmbedSender implements EmbedTransport {
     await Promise.all([...this.#queues.values()].map((queue) => queue.close()));
   }
 
-  #job({ space, inputs, deadlineMs }: SendRequest): EmbedJob {
+  #job({ jobId = randomUUID(), space, inputs, deadlineMs }: SendRequest): EmbedJob {
     const now = this.#clock.now();
     return {
-      id: randomUUID(),
+      id: jobId,
       space,
       inputs: inputs.map(encodeTokenIds),
       tokenCount: inputs.reduce((sum, ids) => sum + ids.length, 0),

@@ -3,17 +3,21 @@ import {
   HEARTBEATS_UNTIL_DEAD,
   heartbeatSchema,
   type Heartbeat,
+  type TierName,
 } from '@embergate/contracts/tiers.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Redis } from './connection.ts';
-import { WORKERS_KEY } from './names.ts';
+import { batchesKey, FITS_KEY, WORKERS_KEY } from './names.ts';
 import type { RedisClock } from './redis-clock.ts';
 
 const DEAD_AFTER_MS = HEARTBEAT_INTERVAL_MS * HEARTBEATS_UNTIL_DEAD;
 /** Records of workers that died without a word are removed after this. */
 const FORGET_AFTER_MS = 60_000;
 const GOODBYE_MS = 500;
+const REFRESH_MS = HEARTBEAT_INTERVAL_MS / 2;
+/** A gap this long between two answers of Redis is a stall of Redis, or of this process. */
+const STALL_MS = 3 * REFRESH_MS;
 
 /** Says every second that this worker lives, and what it can do. */
 export class HeartbeatSource {
@@ -36,24 +40,35 @@ export class HeartbeatSource {
   /** Says it now: for a change of state that others should not learn a second late. */
   async beat(): Promise<void> {
     const beat: Heartbeat = { ...this.#describe(), at: this.#clock.now() };
-    await this.#redis.hset(WORKERS_KEY, beat.workerId, JSON.stringify(beat));
+    const pipeline = this.#redis.pipeline().hset(WORKERS_KEY, beat.workerId, JSON.stringify(beat));
+    // Outlives the workers: how many of them a load needs is asked when there is none, too.
+    if (beat.fit) pipeline.hset(FITS_KEY, beat.tier, JSON.stringify(beat.fit));
+    await pipeline.exec();
   }
 
   async stop(): Promise<void> {
     clearInterval(this.#timer);
-    const goodbye = this.#redis.hdel(WORKERS_KEY, this.#describe().workerId).catch(() => undefined);
+    const { workerId, tier } = this.#describe();
+    const goodbye = forget(this.#redis, { workerId, tier }).catch(() => undefined);
     // Politeness, not a duty: without it the worker counts as dead three beats later.
     await Promise.race([goodbye, wait(GOODBYE_MS, undefined, { ref: false })]);
   }
 }
 
-/** The workers that live, as this process last read them. */
+/**
+ * The workers that live, as this process last read them. When Redis itself was silent, no worker could be heard: judgement
+ * is then held for one beat, so that a stall of Redis does not look like the death of everyone.
+ */
 export class HeartbeatWatch {
   readonly #redis: Redis;
   readonly #clock: RedisClock;
   readonly #log: Logger;
   #beats: Heartbeat[] = [];
   #heardAt = -Infinity;
+  /** Until then (performance.now()) those count as living that did when Redis fell silent. */
+  #heldUntil = -Infinity;
+  #livingBeforeStall: ReadonlySet<string> = new Set();
+  #refreshing = false;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(redis: Redis, clock: RedisClock, log: Logger) {
@@ -64,7 +79,15 @@ export class HeartbeatWatch {
 
   async start(): Promise<void> {
     await this.refresh().catch(() => undefined);
-    this.#timer = setInterval(() => void this.refresh().catch(() => undefined), HEARTBEAT_INTERVAL_MS / 2);
+    this.#timer = setInterval(() => void this.#refreshOnce(), REFRESH_MS);
+  }
+
+  /** One at a time: while Redis hangs, they would pile up. */
+  async #refreshOnce(): Promise<void> {
+    if (this.#refreshing) return;
+    this.#refreshing = true;
+    await this.refresh().catch(() => undefined);
+    this.#refreshing = false;
   }
 
   async refresh(): Promise<void> {
@@ -78,16 +101,34 @@ export class HeartbeatWatch {
         beats.push(parsed.data);
         continue;
       }
-      await this.#redis.hdel(WORKERS_KEY, workerId);
+      await forget(this.#redis, { workerId, tier: parsed.data?.tier });
+    }
+    const heardAt = performance.now();
+    const silentMs = heardAt - this.#heardAt;
+    if (silentMs > STALL_MS && silentMs < Infinity) {
+      this.#livingBeforeStall = new Set(this.#livingAt(now - silentMs).map(({ workerId }) => workerId));
+      this.#heldUntil = heardAt + HEARTBEAT_INTERVAL_MS + REFRESH_MS;
     }
     this.#beats = beats;
-    this.#heardAt = performance.now();
+    this.#heardAt = heardAt;
   }
 
   /** Workers with a beat in the last three seconds. */
   living(): Heartbeat[] {
-    const now = this.#clock.now();
-    return this.#beats.filter((beat) => now - beat.at <= DEAD_AFTER_MS);
+    return this.#livingAt(this.#clock.now());
+  }
+
+  /** Workers that were heard of in the last minute, and not in the last three seconds. */
+  silent(): Heartbeat[] {
+    const living = new Set(this.living());
+    return this.#beats.filter((beat) => !living.has(beat));
+  }
+
+  #livingAt(now: number): Heartbeat[] {
+    const isHeld = performance.now() < this.#heldUntil;
+    return this.#beats.filter(
+      (beat) => now - beat.at <= DEAD_AFTER_MS || (isHeld && this.#livingBeforeStall.has(beat.workerId)),
+    );
   }
 
   isKnown(): boolean {
@@ -97,6 +138,12 @@ export class HeartbeatWatch {
   stop(): void {
     clearInterval(this.#timer);
   }
+}
+
+async function forget(redis: Redis, worker: { workerId: string; tier: TierName | undefined }): Promise<void> {
+  const { workerId, tier } = worker;
+  await redis.hdel(WORKERS_KEY, workerId);
+  if (tier) await redis.hdel(batchesKey(tier), workerId);
 }
 
 function parseJson(text: string): unknown {

@@ -4,7 +4,9 @@ import type { Heartbeat, Lane } from '@embergate/contracts/tiers.ts';
 import { createLogger } from '@embergate/platform/logs.ts';
 import { eventually } from '@embergate/testing/eventually.ts';
 import { temporaryFolder } from '@embergate/testing/running-embergate.ts';
+import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
+import { Admissions } from '../src/admissions.ts';
 import { connectRedis, type Redis } from '../src/connection.ts';
 import { EmbedReceiver, type EmbedHandler } from '../src/embed-receiver.ts';
 import { EmbedSender } from '../src/embed-sender.ts';
@@ -48,12 +50,21 @@ describe('jobs and answers over a real queue', () => {
     release.push(() => clock.stop());
     return clock;
   }
-  async function sender(): Promise<EmbedSender> {
+  async function sender() {
     const redis = await connect('fail-fast');
     release.push(() => redis.disconnect());
     const made = new EmbedSender(redis, await clockOf(redis), log);
     release.push(() => made.close());
-    return made;
+    const admissions = new Admissions(redis);
+    const send: EmbedSender['send'] = async (wanted) => {
+      // A query is computed only while its place is reserved.
+      const jobId = randomUUID();
+      const { tier, deadlineMs: ttlMs } = wanted;
+      const anyLoad = { maxReservedTokens: 1e9, breakerText: '' };
+      await admissions.reserve({ tier, lane: wanted.lane, jobId, tokens: 1, ttlMs, ...anyLoad });
+      return made.send({ jobId, ...wanted });
+    };
+    return { send, admissions };
   }
   async function receiver(lane: Lane, handler: EmbedHandler): Promise<EmbedReceiver> {
     const redis = await connect('patient');
@@ -61,6 +72,7 @@ describe('jobs and answers over a real queue', () => {
     const made = new EmbedReceiver({
       redis,
       clock: await clockOf(redis),
+      admissions: new Admissions(redis),
       tier: 'cpu',
       lane,
       concurrency: 8,
@@ -94,7 +106,9 @@ describe('jobs and answers over a real queue', () => {
     await receiver('query', echo);
     const senders = [await sender(), await sender()];
     const ids = Array.from({ length: 1_000 }, (_, id) => id);
-    const answers = await Promise.all(ids.map((id) => (senders[id % 2] as EmbedSender).send(request(id))));
+    const answers = await Promise.all(
+      ids.map((id) => (senders[id % 2] as (typeof senders)[0]).send(request(id))),
+    );
     expect(answers.map((got) => got.vectors[0])).toEqual(ids);
     // Nothing stays behind: neither jobs nor answers.
     const redis = await connect('patient');
@@ -141,6 +155,7 @@ describe('jobs and answers over a real queue', () => {
     const dying = new EmbedReceiver({
       redis,
       clock: await clockOf(redis),
+      admissions: new Admissions(redis),
       tier: 'cpu',
       lane: 'bulk',
       concurrency: 1,
@@ -173,6 +188,7 @@ describe('jobs and answers over a real queue', () => {
       device: 'cpu',
       fit: { a: 1, b: 2 },
       tokensPerSecond: 3,
+      batchTokens: 4,
     };
     const source = new HeartbeatSource(redis, clock, () => beat);
     const watch = new HeartbeatWatch(redis, clock, log);

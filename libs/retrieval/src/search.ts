@@ -8,6 +8,7 @@ import type {
   Warning,
 } from '@embergate/contracts/http-search.ts';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
+import { withTimeout } from '@embergate/platform/with-timeout.ts';
 import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
 import type { ScoredChunk, VectorStore } from '@embergate/vector-store/store.ts';
 import { fuse } from './fuse.ts';
@@ -183,20 +184,9 @@ async function retrieve(
 }
 
 /** A store that hangs must not keep the caller beyond the deadline. @param until as performance.now(). */
-async function withDeadline<T>(work: Promise<T>, until: number, deadlineMs: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    const error = new AppError(
-      'deadline_exceeded',
-      `The vector store did not answer within ${deadlineMs} ms.`,
-    );
-    timer = setTimeout(() => reject(error), Math.max(0, until - performance.now()));
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+function withDeadline<T>(work: Promise<T>, until: number, deadlineMs: number): Promise<T> {
+  const message = `The vector store did not answer within ${deadlineMs} ms.`;
+  return withTimeout(work, until - performance.now(), () => new AppError('deadline_exceeded', message));
 }
 
 export const round = (value: number, digits: number): number =>

@@ -22,11 +22,24 @@ export function statusCommand(context: CliContext): Command {
       print('');
       print(
         table([
-          ['TIER', 'STATE', 'WORKERS', 'DEVICES', 'TYPICAL QUERY', 'TOKENS/S'],
+          [
+            'TIER',
+            'STATE',
+            'BREAKER',
+            'WORKERS',
+            'NEEDED',
+            'BACKLOG',
+            'DEVICES',
+            'TYPICAL QUERY',
+            'TOKENS/S',
+          ],
           ...cluster.tiers.map((tier) => [
             tier.name,
             tier.state,
+            tier.breaker.replace('_', ' '),
             String(tier.workers),
+            String(tier.requiredWorkers),
+            `${tier.backlogTokens} tokens`,
             tier.devices.join(', ') || '-',
             tier.predictedMs === null ? '-' : `${tier.predictedMs.toFixed(1)} ms`,
             String(Math.round(tier.tokensPerSecond)),

@@ -49,10 +49,12 @@ export async function startServices({
     return details;
   };
   signal.throwIfAborted();
-  const started = await Promise.allSettled([launch('worker'), launch('indexer'), launch('gateway')]);
+  // Workers of other tiers are started by hand, or elsewhere.
+  const names: AppName[] = config.EMBEDDING_TIERS.includes('cpu') ? ['worker', 'indexer'] : ['indexer'];
+  const started = await Promise.allSettled([launch('gateway'), ...names.map(launch)]);
   for (const outcome of started) if (outcome.status === 'rejected') throw outcome.reason;
-  const gateway = started[2];
-  return { url: gateway?.status === 'fulfilled' ? String(gateway.value['url']) : '' };
+  const [gateway] = started;
+  return { url: gateway.status === 'fulfilled' ? String(gateway.value['url']) : '' };
 
   async function startValkey(): Promise<string> {
     const binary = await obtainRedisServer({

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { fitDuration, paddedTokens, predictMs } from '../src/fit.ts';
+import { fitDuration, LiveFit, predictMs } from '../src/fit.ts';
 
 describe('how long a batch takes', () => {
   it('finds the line behind samples of several sizes', () => {
@@ -31,8 +31,22 @@ describe('how long a batch takes', () => {
     );
   });
 
-  it('charges a batch for its padding', () => {
-    expect(paddedTokens([{ length: 3 }, { length: 10 }])).toBe(20);
-    expect(paddedTokens([])).toBe(0);
+  it('follows a machine that becomes ten times slower within ten batches, and back, whatever the sizes', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 4, max: 2_000 }), { minLength: 10, maxLength: 10 }), (sizes) => {
+        const live = new LiveFit({ a: 5, b: 0.5 });
+        for (const slower of [10, 1]) {
+          for (const paddedTokens of sizes) live.observe({ paddedTokens, ms: slower * (5 + 0.5 * paddedTokens) });
+          expect(predictMs(live.current, 100) / (slower * 55)).toBeGreaterThan(0.75);
+          expect(predictMs(live.current, 100) / (slower * 55)).toBeLessThan(1.35);
+        }
+      }),
+    );
+  });
+
+  it('does not take one hiccup for a new speed', () => {
+    const live = new LiveFit({ a: 5, b: 0.5 });
+    live.observe({ paddedTokens: 100, ms: 5_000 });
+    expect(live.level).toBeLessThan(2);
   });
 });

@@ -1,0 +1,38 @@
+import type { Warning } from '@embergate/contracts/http-search.ts';
+import type { InputType } from '@embergate/contracts/space.ts';
+import type { InstalledModel } from '@embergate/models/installed-model.ts';
+import type { Tokenizer } from '@embergate/models/tokenizer.ts';
+
+export interface Tokenized {
+  inputs: Uint32Array[];
+  tokens: number;
+  warnings: Warning[];
+  ms: number;
+}
+
+/** Texts as the model reads them: its own prompt before each, cut to what it can read. */
+export class TextTokens {
+  readonly #model: InstalledModel;
+  readonly #tokenizer: Tokenizer;
+
+  constructor(model: InstalledModel, tokenizer: Tokenizer) {
+    this.#model = model;
+    this.#tokenizer = tokenizer;
+  }
+
+  encode(texts: readonly string[], inputType: InputType): Tokenized {
+    const startedAt = performance.now();
+    const { space, name, maxTokens } = this.#model;
+    let tokens = 0;
+    let isCut = false;
+    const inputs = texts.map((text) => {
+      const encoded = this.#tokenizer.encode(space.prompts[inputType] + text);
+      tokens += encoded.ids.length;
+      isCut ||= encoded.truncated;
+      return encoded.ids;
+    });
+    const message = `${name} reads ${maxTokens} tokens; the rest of the query was left out.`;
+    const warnings = isCut ? [{ code: 'query_truncated', message }] : [];
+    return { inputs, tokens, warnings, ms: performance.now() - startedAt };
+  }
+}

@@ -1,0 +1,38 @@
+import { AppError } from '@embergate/contracts/errors.ts';
+import type { TierName } from '@embergate/contracts/tiers.ts';
+import type { EmbedTransport } from '@embergate/embedding/transport.ts';
+import { randomUUID } from 'node:crypto';
+import type { TierAdmissions } from '../ports.ts';
+
+/** No user's query is spent on finding out whether a tier is well again. */
+export const CANARY_TEXT = 'open the file and read its first line';
+const CANARY_DEADLINE_MS = 2_000;
+/** Vectors are normalised; half precision is off by less. */
+const LENGTH_TOLERANCE = 0.01;
+
+export interface CanaryParts {
+  admissions: TierAdmissions;
+  transport: EmbedTransport;
+  space: string;
+  /** The canary text's token ids. */
+  canary: Uint32Array;
+}
+
+/** Sends the canary text through a tier, past its breaker. Rejects unless a vector of length one comes in time. */
+export const canaryProbe =
+  ({ admissions, transport, space, canary }: CanaryParts) =>
+  async (tier: TierName): Promise<void> => {
+    const place = { tier, lane: 'query', jobId: randomUUID() } as const;
+    const anyLoad = { maxReservedTokens: Infinity, breakerText: null };
+    await admissions.reserve({ ...place, tokens: canary.length, ttlMs: CANARY_DEADLINE_MS, ...anyLoad });
+    try {
+      const request = { ...place, space, inputs: [canary], deadlineMs: CANARY_DEADLINE_MS } as const;
+      const { vectors } = await transport.send(request);
+      const length = Math.hypot(...vectors);
+      if (Math.abs(length - 1) > LENGTH_TOLERANCE) {
+        throw new AppError('embedding_failed', `The canary's vector has the length ${length.toFixed(3)}.`);
+      }
+    } finally {
+      await admissions.release(place);
+    }
+  };

@@ -1,0 +1,177 @@
+import type { ErrorCode } from '@embergate/contracts/errors.ts';
+import { toAppError } from '@embergate/contracts/errors.ts';
+import type { TierName } from '@embergate/contracts/tiers.ts';
+import type { Logger } from '@embergate/platform/logs.ts';
+import {
+  closed,
+  mayProbe,
+  opened,
+  probing,
+  rampIsDone,
+  ramping,
+  stateOf,
+  type BreakerRecord,
+} from '@embergate/routing/breaker.ts';
+import type { TierLoad } from '@embergate/routing/tier-load.ts';
+import CircuitBreaker from 'opossum';
+import type { BreakerStore, SharedClock } from '../ports.ts';
+import type { TierBoard } from './tier-board.ts';
+
+export interface TierBreakersParts {
+  /** Names this gateway in probe leases. */
+  gatewayId: string;
+  board: TierBoard;
+  store: BreakerStore;
+  clock: SharedClock;
+  /** Sends a canary text through the tier; rejects when it is not answered well. */
+  probe: (tier: TierName) => Promise<void>;
+  log: Logger;
+}
+
+type Call = () => Promise<unknown>;
+
+const TICK_MS = 100;
+/** Half of at least three calls within five seconds. Saturation is decided elsewhere, and is no failure. */
+const DETECTOR = {
+  timeout: false,
+  errorThresholdPercentage: 50,
+  volumeThreshold: 3,
+  rollingCountTimeout: 5_000,
+  rollingCountBuckets: 5,
+  // Never by itself: the shared record says when.
+  resetTimeout: 2 ** 31 - 1,
+  enableSnapshots: false,
+  rollingPercentilesEnabled: false,
+} as const;
+/** What speaks against a tier. Others are the caller's doing, or the queue's. */
+const TIER_FAILURES: ReadonlySet<ErrorCode> = new Set(['embedding_failed', 'deadline_exceeded', 'internal']);
+
+/**
+ * One circuit breaker a tier: opossum detects failures of this gateway's calls, the shared record decides for all
+ * gateways (libs/routing/src/breaker.ts has its states). When one detector opens, the record is opened, and every
+ * gateway's opossum is set from it.
+ */
+export class TierBreakers {
+  readonly #parts: TierBreakersParts;
+  readonly #detectors = new Map<TierName, CircuitBreaker<[Call], unknown>>();
+  readonly #known = new Map<TierName, BreakerRecord>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(parts: TierBreakersParts) {
+    this.#parts = parts;
+    for (const tier of parts.board.tiers) this.#detectors.set(tier, this.#detector(tier));
+    parts.board.onLoad((tier, load) => this.#follow(tier, load));
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => void this.#tick(), TICK_MS);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    for (const detector of this.#detectors.values()) detector.shutdown();
+  }
+
+  /** Makes a call to a tier under its breaker. */
+  async call<T>(tier: TierName, work: () => Promise<T>): Promise<T> {
+    const detector = this.#detectors.get(tier);
+    return detector ? ((await detector.fire(work)) as T) : work();
+  }
+
+  #detector(tier: TierName): CircuitBreaker<[Call], unknown> {
+    const errorFilter = (thrown: unknown): boolean => {
+      const { code, details } = toAppError(thrown);
+      return !TIER_FAILURES.has(code) || details['isEvidence'] === false;
+    };
+    const detector = new CircuitBreaker((work: Call) => work(), { ...DETECTOR, errorFilter });
+    let last = '';
+    detector.on('failure', (error) => (last = toAppError(error).message));
+    detector.on(
+      'open',
+      () =>
+        void this.#open(tier, `${detector.stats.failures} of ${detector.stats.fires} calls failed: ${last}`),
+    );
+    return detector;
+  }
+
+  /** Sets this gateway's detector from the shared record, and says once what has changed. */
+  #follow(tier: TierName, { breaker }: TierLoad): void {
+    const before = this.#known.get(tier);
+    this.#known.set(tier, breaker);
+    const detector = this.#detectors.get(tier);
+    if (breaker.state === 'open') {
+      if (detector?.closed) detector.open();
+    } else if (detector?.opened) detector.close();
+    // A failure while the tier returns takes it back at once.
+    if (before === undefined || stateOf(before) === stateOf(breaker)) return;
+    const { reason, openUntil, opens } = breaker;
+    const forMs = Math.max(0, Math.round(openUntil - this.#parts.clock.now()));
+    this.#parts.log.warn(
+      { tier, from: stateOf(before), to: stateOf(breaker), reason, opens, forMs },
+      'breaker changed',
+    );
+  }
+
+  async #open(tier: TierName, reason: string): Promise<void> {
+    await this.#change(tier, (record, now) =>
+      record.state === 'open' ? null : opened(record, now, { reason, draw: Math.random() }),
+    );
+  }
+
+  /** A failure while a tier returns counts more than one among many. */
+  async reportFailure(tier: TierName, reason: string): Promise<void> {
+    if (this.#parts.board.load(tier).breaker.state !== 'ramp') return;
+    await this.#open(tier, reason);
+  }
+
+  async #tick(): Promise<void> {
+    const { board, clock } = this.#parts;
+    for (const tier of board.tiers) {
+      const { breaker } = board.load(tier);
+      const now = clock.now();
+      if (rampIsDone(breaker, now))
+        await this.#change(tier, (record) => (rampIsDone(record, now) ? closed(record, now) : null));
+      else if (mayProbe(breaker, now) && board.view(tier).workers.length > 0) await this.#probe(tier);
+    }
+  }
+
+  /** One gateway has the lease; the others wait for what it finds. */
+  async #probe(tier: TierName): Promise<void> {
+    const { gatewayId, probe } = this.#parts;
+    const leased = await this.#change(tier, (record, now) =>
+      mayProbe(record, now) ? probing(record, now, gatewayId) : null,
+    );
+    if (!leased) return;
+    const failure = await probe(tier).then(
+      () => null,
+      (error: unknown) => toAppError(error).message,
+    );
+    await this.#change(tier, (record, now) => {
+      if (record.probeBy !== gatewayId) return null;
+      return failure === null
+        ? ramping(record, now)
+        : opened(record, now, { reason: `canary: ${failure}`, draw: Math.random() });
+    });
+  }
+
+  /** Compare-and-set on the record; what others changed meanwhile is read and decided on again. @returns whether it was written. */
+  async #change(
+    tier: TierName,
+    step: (record: BreakerRecord, now: number) => BreakerRecord | null,
+  ): Promise<boolean> {
+    const { board, store, clock } = this.#parts;
+    try {
+      for (let tries = 0; tries < 3; tries++) {
+        const { breaker, breakerText } = board.load(tier);
+        const next = step(breaker, clock.now());
+        if (next === null) return false;
+        const written = await store.change(tier, breakerText, next);
+        await board.refresh();
+        if (written) return true;
+      }
+    } catch (error) {
+      this.#parts.log.debug({ err: error, tier }, 'the breaker’s record could not be changed');
+    }
+    return false;
+  }
+}

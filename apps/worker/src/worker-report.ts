@@ -1,0 +1,79 @@
+import type { Heartbeat } from '@embergate/contracts/tiers.ts';
+import type { Batcher } from '@embergate/embedding/batcher.ts';
+import { tokensWithin, type LiveFit } from '@embergate/routing/fit.ts';
+
+/** How much one batch moves the means that are shown to people. */
+const MEAN_WEIGHT = 0.1;
+/** A query of usual length, in tokens. */
+const USUAL_QUERY_TOKENS = 16;
+const QUERY_BATCH_MS = 250;
+/** Twice what one batch holds: the next batch is here when the last one ends, and no job is hoarded. */
+const BATCHES_AT_A_TIME = 2;
+const QUERIES_AT_A_TIME = { min: 2, max: 64 } as const;
+
+type Identity = Pick<Heartbeat, 'workerId' | 'tier' | 'space' | 'model' | 'variant' | 'device'>;
+
+/**
+ * What this worker says of itself:
+ *
+ *   starting --model ran--> ready --batch overdue--> stalled --batch ended--> ready --SIGTERM--> draining
+ *      ^                     |
+ *      +----- model away ----+
+ */
+export class WorkerReport {
+  readonly #identity: Identity;
+  #model: { batcher: Batcher; fit: LiveFit } | undefined;
+  #isModelReady = false;
+  #isDraining = false;
+  #tokensPerSecond = 0;
+  #batchTokens = 0;
+
+  constructor(identity: Identity) {
+    this.#identity = identity;
+  }
+
+  /** The model has been loaded and has run. */
+  warm(model: { batcher: Batcher; fit: LiveFit }): void {
+    this.#model = model;
+    this.#isModelReady = true;
+  }
+
+  setModelReady(isReady: boolean): void {
+    this.#isModelReady = isReady;
+  }
+
+  drain(): void {
+    this.#isDraining = true;
+  }
+
+  addBatch({ paddedTokens, ms }: { paddedTokens: number; ms: number }): void {
+    this.#tokensPerSecond = mean(this.#tokensPerSecond, (paddedTokens / ms) * 1_000);
+    this.#batchTokens = mean(this.#batchTokens, paddedTokens);
+  }
+
+  get state(): Heartbeat['state'] {
+    if (this.#isDraining) return 'draining';
+    if (!this.#model || !this.#isModelReady) return 'starting';
+    return this.#model.batcher.overdueMs > 0 ? 'stalled' : 'ready';
+  }
+
+  /** Queries to take at a time: more than what fits the next batches would be hoarded from other workers. */
+  get queriesAtATime(): number {
+    if (!this.#model) return QUERIES_AT_A_TIME.min;
+    const perBatch = Math.floor(tokensWithin(this.#model.fit.current, QUERY_BATCH_MS) / USUAL_QUERY_TOKENS);
+    return Math.min(QUERIES_AT_A_TIME.max, Math.max(QUERIES_AT_A_TIME.min, BATCHES_AT_A_TIME * perBatch));
+  }
+
+  describe(): Omit<Heartbeat, 'at'> {
+    return {
+      ...this.#identity,
+      state: this.state,
+      fit: this.#model?.fit.current ?? null,
+      tokensPerSecond: Math.round(this.#tokensPerSecond),
+      batchTokens: Math.round(this.#batchTokens),
+    };
+  }
+}
+
+const mean = (before: number, value: number): number =>
+  before === 0 ? value : before + MEAN_WEIGHT * (value - before);

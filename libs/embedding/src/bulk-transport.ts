@@ -1,0 +1,90 @@
+import { AppError } from '@embergate/contracts/errors.ts';
+import type { TierName } from '@embergate/contracts/tiers.ts';
+import { setTimeout as wait } from 'node:timers/promises';
+import type { EmbedAnswer, EmbedTransport, SendRequest, WorkerView } from './transport.ts';
+
+export type BulkSend = (request: Omit<SendRequest, 'tier' | 'lane' | 'jobId'>) => Promise<EmbedAnswer>;
+
+export interface BulkTransportParts {
+  transport: EmbedTransport;
+  workers: WorkerView;
+  space: string;
+  /** In order of preference. */
+  tiers: readonly TierName[];
+  /** Told once a wait for the first ready worker begins; without it, none is waited for. */
+  onWait?: () => void;
+}
+
+const LOOK_MS = 500;
+/** A tier is given up when its workers have been away for this many looks; one look may fall into a restart. */
+const LOOKS_UNTIL_GONE = 4;
+
+/**
+ * Sends bulk jobs to the first declared tier with a ready worker, each job anew. A job whose tier has lost all its
+ * workers goes to another tier; where no other has any, it waits in its lane for the first worker that comes back. A job
+ * that the queue lost is sent again.
+ */
+export class BulkTransport {
+  readonly #parts: BulkTransportParts;
+
+  constructor(parts: BulkTransportParts) {
+    this.#parts = parts;
+  }
+
+  /** @throws what the transport throws; AppError `no_tier_available` where no worker is ready and none is waited for. */
+  readonly send: BulkSend = async (request) => {
+    const until = performance.now() + request.deadlineMs;
+    for (;;) {
+      request.signal?.throwIfAborted();
+      const tier = this.#readyTier() ?? (await this.#nextReadyTier(request.signal));
+      const left = new AbortController();
+      const watch = this.#watch(tier, () => left.abort(new TierGone()));
+      const signal = request.signal ? AbortSignal.any([request.signal, left.signal]) : left.signal;
+      try {
+        const deadlineMs = Math.max(1, until - performance.now());
+        return await this.#parts.transport.send({ ...request, tier, lane: 'bulk', deadlineMs, signal });
+      } catch (error) {
+        const isLost = error instanceof AppError && error.details['isLost'] === true;
+        if (!(error instanceof TierGone) && !isLost) throw error;
+      } finally {
+        clearInterval(watch);
+      }
+    }
+  };
+
+  #readyTier(): TierName | undefined {
+    const { workers, space, tiers } = this.#parts;
+    const ready = workers.living().filter((beat) => beat.space === space && beat.state === 'ready');
+    return tiers.find((tier) => ready.some((beat) => beat.tier === tier));
+  }
+
+  async #nextReadyTier(signal: AbortSignal | undefined): Promise<TierName> {
+    const { onWait, tiers } = this.#parts;
+    if (!onWait) {
+      const details = { reason: `${tiers[0]}_absent`, retryAfterMs: 2_000 };
+      throw new AppError('no_tier_available', `No worker of the tiers ${tiers.join(', ')} is ready.`, {
+        details,
+      });
+    }
+    onWait();
+    for (;;) {
+      await wait(LOOK_MS, undefined, signal ? { signal } : {}).catch(() => signal?.throwIfAborted());
+      const tier = this.#readyTier();
+      if (tier !== undefined) return tier;
+    }
+  }
+
+  /** Tells when the tier has no worker any more, and another has. */
+  #watch(tier: TierName, onGone: () => void): NodeJS.Timeout {
+    const { workers, space } = this.#parts;
+    let looks = 0;
+    return setInterval(() => {
+      const isThere = workers.living().some((beat) => beat.tier === tier && beat.space === space);
+      looks = isThere || !workers.isKnown() ? 0 : looks + 1;
+      const other = this.#readyTier();
+      if (looks >= LOOKS_UNTIL_GONE && other !== undefined && other !== tier) onGone();
+    }, LOOK_MS);
+  }
+}
+
+class TierGone extends Error {}

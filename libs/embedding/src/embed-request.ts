@@ -1,0 +1,93 @@
+import { AppError } from '@embergate/contracts/errors.ts';
+import type { Lane } from '@embergate/contracts/tiers.ts';
+
+export interface SubmitOptions {
+  lane: Lane;
+  /** When nobody waits for the answer any more, in the time of performance.now(). */
+  deadline?: number | undefined;
+  /** Asked before each batch is made; false once the caller has left. */
+  isWanted?: (() => boolean) | undefined;
+}
+
+export interface BatchedVectors {
+  /** inputs.length x dimensions, in the order of the inputs. */
+  vectors: Float32Array;
+  /** From submission to the start of the first batch that held one of its texts. */
+  queueMs: number;
+  /** Sum over the batches that held its texts. */
+  inferenceMs: number;
+}
+
+/** One text on its way to its vector. */
+export interface Item {
+  readonly ids: Uint32Array;
+  readonly request: EmbedRequest;
+  /** Its place among the request's texts. */
+  readonly index: number;
+  /** How often it ended the model's process while it was alone with it. */
+  kills: number;
+}
+
+/**
+ * The texts of one caller, and what has become of them.
+ *
+ *   waiting --last vector--> answered
+ *      |--deadline, caller left, failure of one text--> failed
+ */
+export class EmbedRequest {
+  readonly items: readonly Item[];
+  readonly answer: Promise<BatchedVectors>;
+  readonly #options: SubmitOptions;
+  readonly #settle = Promise.withResolvers<BatchedVectors>();
+  readonly #vectors: Float32Array;
+  readonly #submittedAt = performance.now();
+  #startedAt: number | undefined;
+  #inferenceMs = 0;
+  #missing: number;
+
+  constructor(inputs: readonly Uint32Array[], dimensions: number, options: SubmitOptions) {
+    this.#options = options;
+    this.#missing = inputs.length;
+    this.#vectors = new Float32Array(inputs.length * dimensions);
+    this.items = inputs.map((ids, index) => ({ ids, request: this, index, kills: 0 }));
+    this.answer = this.#settle.promise;
+  }
+
+  get lane(): Lane {
+    return this.#options.lane;
+  }
+
+  /** Why nothing more shall be computed for it: AppError `deadline_exceeded`. */
+  whyUnwanted(): AppError | undefined {
+    const { deadline = Infinity, isWanted } = this.#options;
+    if (performance.now() >= deadline)
+      return new AppError('deadline_exceeded', 'The deadline passed before the texts could be embedded.');
+    if (isWanted?.() === false)
+      return new AppError('deadline_exceeded', 'The caller left before the texts were embedded.');
+    return undefined;
+  }
+
+  /** A batch with some of its texts begins. */
+  begin(): void {
+    this.#startedAt ??= performance.now();
+  }
+
+  /** Such a batch is done, after so many milliseconds. */
+  spend(ms: number): void {
+    this.#inferenceMs += ms;
+  }
+
+  /** @returns true once it has all its vectors, and its caller the answer. */
+  deliver(index: number, vector: Float32Array): boolean {
+    this.#vectors.set(vector, index * vector.length);
+    this.#missing -= 1;
+    if (this.#missing > 0) return false;
+    const queueMs = (this.#startedAt ?? this.#submittedAt) - this.#submittedAt;
+    this.#settle.resolve({ vectors: this.#vectors, queueMs, inferenceMs: this.#inferenceMs });
+    return true;
+  }
+
+  fail(error: unknown): void {
+    this.#settle.reject(error);
+  }
+}

@@ -1,0 +1,128 @@
+import type { Lane } from '@embergate/contracts/tiers.ts';
+import { predictMs, tokensWithin, type Fit } from '@embergate/routing/fit.ts';
+import type { EmbedRequest, Item } from './embed-request.ts';
+import { countThatFits } from './padded-tokens.ts';
+
+export interface Batch {
+  lane: Lane;
+  items: readonly Item[];
+}
+
+/** What one batch may take at most, in predicted milliseconds. */
+export interface BatchBounds {
+  bulkMs: number;
+  queryMs: number;
+}
+
+const QUERY_BATCH_TOKENS = 4_096;
+/** Four long chunks: what a larger batch works on falls out of the processor's caches (docs/benchmarks.md, "Indexing"). */
+const BULK_BATCH_TOKENS = 1_024;
+/** Bulk work gets this share of the model's time at least, so that a flood of queries never starves it. */
+const BULK_FLOOR = 0.05;
+
+/**
+ * The texts that wait for a batch, and which of them make the next one.
+ *
+ * Queries go first. Bulk batches are bounded in time, as a query that arrives in the middle of one waits for its end.
+ * The parts of a batch that failed go before what came later in their lane; only after each failure does one batch of what
+ * came later run in between, so that nobody waits for the whole search for a text that ends the model's process.
+ */
+export class WaitingTexts {
+  readonly #bounds: BatchBounds;
+  readonly #lanes: Record<Lane, Item[]> = {
+    query: [],
+    /** Sorted by length, so that a batch holds texts of like lengths and pads little. */
+    bulk: [],
+  };
+  /** Parts of batches that failed: batches to be made, each as it is. */
+  readonly #again: Record<Lane, Item[][]> = { query: [], bulk: [] };
+  readonly #yields: Record<Lane, boolean> = { query: false, bulk: false };
+  #queryMsSinceBulk = 0;
+
+  constructor(bounds: BatchBounds) {
+    this.#bounds = bounds;
+  }
+
+  get isEmpty(): boolean {
+    return !this.#has('query') && !this.#has('bulk');
+  }
+
+  /** How many wait in a lane, and their tokens. */
+  backlog(lane: Lane): { texts: number; tokens: number } {
+    const items = [...this.#again[lane].flat(), ...this.#lanes[lane]];
+    return { texts: items.length, tokens: items.reduce((sum, item) => sum + item.ids.length, 0) };
+  }
+
+  /** Those that have texts here. */
+  requests(lane: Lane): Set<EmbedRequest> {
+    return new Set([...this.#again[lane].flat(), ...this.#lanes[lane]].map(({ request }) => request));
+  }
+
+  add({ lane, items }: EmbedRequest): void {
+    this.#lanes[lane].push(...items);
+    if (lane === 'bulk') this.#lanes.bulk.sort((a, b) => a.ids.length - b.ids.length);
+  }
+
+  /** @param parts of a batch that failed. */
+  giveBack(lane: Lane, parts: readonly Item[][]): void {
+    this.#again[lane].unshift(...parts.filter((part) => part.length > 0));
+    this.#yields[lane] = true;
+  }
+
+  remove(requests: ReadonlySet<EmbedRequest>): void {
+    const others = (items: Item[]): Item[] => items.filter((item) => !requests.has(item.request));
+    for (const lane of ['query', 'bulk'] as const) {
+      this.#lanes[lane] = others(this.#lanes[lane]);
+      this.#again[lane] = this.#again[lane].map(others).filter((part) => part.length > 0);
+    }
+  }
+
+  /**
+   * Takes out the next batch.
+   * @param fit how long batches take now.
+   */
+  take(fit: Fit): Batch | undefined {
+    if (this.isEmpty) return undefined;
+    const lane = this.#nextLane(fit);
+    const later = this.#lanes[lane];
+    const yields = this.#yields[lane] && later.length > 0;
+    this.#yields[lane] = false;
+    const part = yields ? undefined : this.#again[lane].shift();
+    return { lane, items: part ?? this.#takeThatFit(lane, fit) };
+  }
+
+  /** A batch took the model's time, whatever came of it. */
+  spend(lane: Lane, ms: number): void {
+    if (lane === 'bulk') this.#queryMsSinceBulk = 0;
+    else if (this.#has('bulk')) this.#queryMsSinceBulk += ms;
+  }
+
+  #has(lane: Lane): boolean {
+    return this.#lanes[lane].length + this.#again[lane].length > 0;
+  }
+
+  #nextLane(fit: Fit): Lane {
+    if (!this.#has('bulk')) return 'query';
+    if (!this.#has('query')) return 'bulk';
+    const bulkMs = predictMs(fit, this.#budget('bulk', fit));
+    return this.#queryMsSinceBulk * BULK_FLOOR >= bulkMs * (1 - BULK_FLOOR) ? 'bulk' : 'query';
+  }
+
+  /** In padded tokens. */
+  #budget(lane: Lane, fit: Fit): number {
+    return lane === 'query'
+      ? Math.min(tokensWithin(fit, this.#bounds.queryMs), QUERY_BATCH_TOKENS)
+      : Math.min(tokensWithin(fit, this.#bounds.bulkMs), BULK_BATCH_TOKENS);
+  }
+
+  /** Queries in order of arrival; of bulk the longest first: what is left at the end is short, and pads little. */
+  #takeThatFit(lane: Lane, fit: Fit): Item[] {
+    const waiting = this.#lanes[lane];
+    const inOrder = lane === 'query' ? waiting : waiting.toReversed();
+    const count = countThatFits(
+      inOrder.map(({ ids }) => ids),
+      this.#budget(lane, fit),
+    );
+    return waiting.splice(lane === 'query' ? 0 : waiting.length - count, count);
+  }
+}

@@ -1,0 +1,59 @@
+import { TIER_NAMES, type TierName } from '@embergate/contracts/tiers.ts';
+import type { BreakerRecord } from '@embergate/routing/breaker.ts';
+import { queueDown, type Redis } from './connection.ts';
+import { BREAKER_CHANNEL, BREAKERS_KEY } from './names.ts';
+
+/** KEYS breakers; ARGV tier, text as it was known, text as it shall be, channel. */
+const CHANGE = `
+if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+redis.call('PUBLISH', ARGV[4], ARGV[1])
+return 1
+`;
+interface Scripts {
+  embergateChangeBreaker: (...args: string[]) => Promise<number>;
+}
+
+/** The breakers' shared records: written by compare-and-set, and told to all gateways at once. */
+export class BreakerRecords {
+  readonly #redis: Redis & Scripts;
+  readonly #subscriber: Redis;
+
+  /** `redis` is duplicated: a connection that listens can do nothing else. */
+  constructor(redis: Redis, onChange: (tier: TierName) => void) {
+    redis.defineCommand('embergateChangeBreaker', { numberOfKeys: 1, lua: CHANGE });
+    this.#redis = redis as Redis & Scripts;
+    this.#subscriber = redis.duplicate({
+      enableOfflineQueue: true,
+      maxRetriesPerRequest: null,
+      lazyConnect: false,
+    });
+    this.#subscriber.on('error', () => undefined); // the connection it was duplicated from logs outages
+    this.#subscriber.on('message', (_channel, tier) => {
+      const known = TIER_NAMES.find((name) => name === tier);
+      if (known) onChange(known);
+    });
+    // ioredis subscribes again by itself after a reconnect.
+    this.#subscriber.subscribe(BREAKER_CHANNEL).catch(() => undefined);
+  }
+
+  /**
+   * @param knownText the record as it was read; '' for none.
+   * @returns false when somebody else changed it in between.
+   * @throws AppError `queue_down`.
+   */
+  async change(tier: TierName, knownText: string, next: BreakerRecord): Promise<boolean> {
+    try {
+      const text = JSON.stringify(next);
+      return (
+        (await this.#redis.embergateChangeBreaker(BREAKERS_KEY, tier, knownText, text, BREAKER_CHANNEL)) === 1
+      );
+    } catch (error) {
+      throw queueDown(error);
+    }
+  }
+
+  close(): void {
+    this.#subscriber.disconnect();
+  }
+}

@@ -1,0 +1,69 @@
+import type { TierName } from '@embergate/contracts/tiers.ts';
+import { fitSchema } from '@embergate/contracts/tiers.ts';
+import type { Demand } from '@embergate/routing/required-workers.ts';
+import type { Fit } from '@embergate/routing/fit.ts';
+import type { Redis } from './connection.ts';
+import { demandKey, FITS_KEY } from './names.ts';
+import type { RedisClock } from './redis-clock.ts';
+
+const BUCKET_MS = 5_000;
+const SHORT_BUCKETS = 2;
+const LONG_BUCKETS = 12;
+const KEEP_SECONDS = 300;
+
+export type QueryDemand = Omit<Demand, 'bulkWaits'>;
+
+/**
+ * Tokens that queries asked of each tier, counted in Redis in buckets of five seconds. Every gateway reads the same
+ * complete buckets and so derives the same number of workers from them.
+ */
+export class DemandLedger {
+  readonly #redis: Redis;
+  readonly #clock: RedisClock;
+  #unwritten = new Map<string, number>();
+
+  constructor(redis: Redis, clock: RedisClock) {
+    this.#redis = redis;
+    this.#clock = clock;
+  }
+
+  record(tier: TierName, tokens: number): void {
+    const key = this.#key(tier, this.#bucket());
+    this.#unwritten.set(key, (this.#unwritten.get(key) ?? 0) + tokens);
+  }
+
+  /** Writes what was recorded since the last time: once in a while, not with every query. */
+  async flush(): Promise<void> {
+    if (this.#unwritten.size === 0) return;
+    const written = this.#unwritten;
+    this.#unwritten = new Map();
+    const pipeline = this.#redis.pipeline();
+    for (const [key, tokens] of written) pipeline.incrby(key, tokens).expire(key, KEEP_SECONDS);
+    await pipeline.exec();
+  }
+
+  /** Over the last complete buckets. */
+  async read(tier: TierName): Promise<QueryDemand> {
+    const now = this.#bucket();
+    const keys = Array.from({ length: LONG_BUCKETS }, (_, ago) => this.#key(tier, now - 1 - ago));
+    const tokens = (await this.#redis.mget(keys)).map(Number);
+    const rate = (buckets: number): number =>
+      (tokens.slice(0, buckets).reduce((sum, count) => sum + count, 0) / (buckets * BUCKET_MS)) * 1_000;
+    return { shortTokensPerSecond: rate(SHORT_BUCKETS), longTokensPerSecond: rate(LONG_BUCKETS) };
+  }
+
+  /** How fast the tier's workers were when there were any; null if there never were. */
+  async lastKnownFit(tier: TierName): Promise<Fit | null> {
+    const text = await this.#redis.hget(FITS_KEY, tier);
+    const parsed = text === null ? undefined : fitSchema.safeParse(JSON.parse(text));
+    return parsed?.success ? parsed.data : null;
+  }
+
+  #bucket(): number {
+    return Math.floor(this.#clock.now() / BUCKET_MS);
+  }
+
+  #key(tier: TierName, bucket: number): string {
+    return `${demandKey(tier)}:${bucket}`;
+  }
+}
