@@ -75,8 +75,9 @@ async function underLoad(url: string, perSecond: number): Promise<{ samples: Sam
     dueAt += (-Math.log(1 - Math.random()) / perSecond) * 1_000;
     await wait(Math.max(0, dueAt - performance.now()));
     const take = (embedding: SearchResponse['embedding'] | null): void => {
-      if (embedding?.predictedMs == null || embedding.cached) leftOut += 1;
-      else samples.push({ predictedMs: embedding.predictedMs, actualMs: embedding.tookMs });
+      const predictedMs = embedding?.cached === false ? embedding.predictedMs : null;
+      if (predictedMs === null || !embedding) leftOut += 1;
+      else samples.push({ predictedMs, actualMs: embedding.tookMs });
     };
     open.push(search(url).then(take));
   }

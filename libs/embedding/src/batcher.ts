@@ -49,7 +49,7 @@ const PROBE = new Uint32Array(16).fill(100);
  *   idle --submit--> running --batch done, more waiting--> running --nothing waiting--> idle --close--> closed
  *                       |--model away--> waiting for it --model there--> running
  *
- * Before a batch is made, requests that are late or whose caller left are dropped. A batch that failed is tried again in
+ * Before a batch is made, requests that are late are dropped. A batch that failed is tried again in
  * halves, down to single texts: one on which the model fails fails its request, one that ends the model's process twice is
  * refused from then on, and all others get their vectors.
  */
@@ -92,7 +92,7 @@ export class Batcher {
   }
 
   /**
-   * @throws AppError `deadline_exceeded` where it came too late or the caller left; `text_refused` where a text is known to
+   * @throws AppError `deadline_exceeded` where it came too late; `text_refused` where a text is known to
    * end the model's process; `embedding_failed` where the model cannot compute one; `shutting_down` after close().
    */
   submit(inputs: readonly Uint32Array[], options: SubmitOptions): Promise<BatchedVectors> {
@@ -134,7 +134,7 @@ export class Batcher {
     await new Promise(setImmediate);
     while (!this.#waiting.isEmpty) {
       if (!this.#backend.isReady) await this.#waitForModel();
-      this.#dropUnwanted();
+      this.#dropLate();
       const batch = this.#backend.isReady ? this.#waiting.take(this.#fit.current) : undefined;
       if (batch) await this.#runBatch(batch);
     }
@@ -145,7 +145,7 @@ export class Batcher {
   /** Until the model is there, or nobody shall wait for it: then its requests are dropped. */
   async #waitForModel(): Promise<void> {
     this.#options.onIdle?.();
-    const timer = setInterval(() => this.#dropUnwanted(), LOOK_FOR_LATE_MS);
+    const timer = setInterval(() => this.#dropLate(), LOOK_FOR_LATE_MS);
     try {
       await Promise.race([this.#backend.whenReady(), this.#closing.promise]);
       if (!this.#backend.isReady && this.#closed) this.#drop(new Set(this.#requests), stopping());
@@ -217,11 +217,8 @@ export class Batcher {
     }
   }
 
-  #dropUnwanted(): void {
-    for (const request of this.#requests) {
-      const why = request.whyUnwanted();
-      if (why) this.#drop(new Set([request]), why);
-    }
+  #dropLate(): void {
+    for (const request of this.#requests) if (request.isLate) this.#drop(new Set([request]), tooLate());
   }
 
   #drop(requests: ReadonlySet<EmbedRequest>, error: unknown): void {
@@ -240,6 +237,9 @@ export class Batcher {
     });
   }
 }
+
+const tooLate = (): AppError =>
+  new AppError('deadline_exceeded', 'The deadline passed before the texts could be embedded.');
 
 const stopping = (): AppError =>
   new AppError('shutting_down', 'This worker is stopping; another one takes the job.');

@@ -1,12 +1,9 @@
-import { AppError } from '@embergate/contracts/errors.ts';
 import type { Lane } from '@embergate/contracts/tiers.ts';
 
 export interface SubmitOptions {
   lane: Lane;
   /** When nobody waits for the answer any more, in the time of performance.now(). */
   deadline?: number | undefined;
-  /** Asked before each batch is made; false once the caller has left. */
-  isWanted?: (() => boolean) | undefined;
 }
 
 export interface BatchedVectors {
@@ -32,7 +29,7 @@ export interface Item {
  * The texts of one caller, and what has become of them.
  *
  *   waiting --last vector--> answered
- *      |--deadline, caller left, failure of one text--> failed
+ *      |--deadline, failure of one text--> failed
  */
 export class EmbedRequest {
   readonly items: readonly Item[];
@@ -57,14 +54,10 @@ export class EmbedRequest {
     return this.#options.lane;
   }
 
-  /** Why nothing more shall be computed for it: AppError `deadline_exceeded`. */
-  whyUnwanted(): AppError | undefined {
-    const { deadline = Infinity, isWanted } = this.#options;
-    if (performance.now() >= deadline)
-      return new AppError('deadline_exceeded', 'The deadline passed before the texts could be embedded.');
-    if (isWanted?.() === false)
-      return new AppError('deadline_exceeded', 'The caller left before the texts were embedded.');
-    return undefined;
+  /** Nobody waits for it any more. */
+  get isLate(): boolean {
+    const { deadline = Infinity } = this.#options;
+    return performance.now() >= deadline;
   }
 
   /** A batch with some of its texts begins. */

@@ -33,20 +33,6 @@ describe('work that nobody waits for', () => {
     expect(backend.batches).toEqual([[1], [3]]);
   });
 
-  it('is not computed once its caller has left', async () => {
-    let waits = true;
-    const running = batcher.submit([text(1, 10)], { lane: 'query' });
-    await backend.untilBatch();
-    const left = expect(
-      batcher.submit([text(2, 10)], { lane: 'query', isWanted: () => waits }),
-    ).rejects.toMatchObject({ ...late, message: expect.stringContaining('caller left') as string });
-    waits = false;
-    await backend.finishBatch();
-    await Promise.all([running, left]);
-    expect(batcher.isIdle).toBe(true);
-    expect(backend.batches).toEqual([[1]]);
-  });
-
   it('a request of which a part is done gives up the rest', async () => {
     const texts = [text(1, 250), text(2, 250), text(3, 250)];
     const answer = expect(

@@ -29,7 +29,7 @@ const MIN_MS = 1e-3;
 export const QUERY_BATCH_MS = 250;
 export const QUERY_BATCH_TOKENS = 4_096;
 /** Computed tokens a token of a batch of like lengths: others are padded to the longest (docs/routing-simulation.md). */
-const PADDING = 1.3;
+const PADDING = 1.4;
 const MOST_AHEAD_TOKENS = 1e9;
 
 /** Tokens a millisecond that the tier's workers compute together, as fitted: an idle tier is not a slow one. */
