@@ -1,6 +1,6 @@
 import { cliSettings } from '../../apps/cli/src/context.ts';
 import { logSettings, workerSettings } from '@embergate/contracts/settings.ts';
-import { createGatewayMetrics } from '../../apps/gateway/src/metrics.ts';
+import { createGatewayMetrics, createTierGauges } from '../../apps/gateway/src/metrics.ts';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -25,7 +25,9 @@ describe('an operator who reads docs/operations.md', () => {
 
   it('finds every metric of the gateway', () => {
     const named = rowsOf('Logs and metrics');
-    const known = createGatewayMetrics().registry.getMetricsAsArray();
+    const { registry } = createGatewayMetrics();
+    createTierGauges(registry);
+    const known = registry.getMetricsAsArray();
     const own = known.map(({ name }) => name).filter((name) => !name.startsWith('embergate_process_'));
     expect(named.filter((name) => name !== 'embergate_process_*').sort()).toEqual(own.sort());
   });

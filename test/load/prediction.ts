@@ -29,7 +29,7 @@ const { values } = parseArgs({
 const WORDS = 'open read write parse header request value retry queue worker vector index chunk batch'.split(
   ' ',
 );
-const LENGTHS = [6, 10, 16, 24, 40];
+const LENGTHS = [16, 24, 40, 64, 96];
 const CAPACITY_QUERIES = 20;
 /** Long enough that nothing is refused: what is measured is the prediction and not the admission. */
 const DEADLINE_MS = 30_000;

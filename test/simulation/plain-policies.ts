@@ -16,9 +16,7 @@ const wantedWorkers: Policy['wantedWorkers'] = (_world, tier) =>
   Math.ceil((tier.waiting + (tier.bulkWaits ? 1 : 0)) / WAITING_PER_WORKER);
 
 function send(world: World, query: Query, tier: SimTier, done?: (failed: boolean) => void): void {
-  tier.push(
-    world.job(query, tier, { onAnswer: () => done?.(false), onError: () => done?.(true) }),
-  );
+  tier.push(world.job(query, tier, { onAnswer: () => done?.(false), onError: () => done?.(true) }));
 }
 
 /** What the others do on an error: once more, on the other tier. */
@@ -95,6 +93,8 @@ export const queueThreshold: Policy = {
 export const noFallback: Policy = {
   name: '(c) no fallback',
   gateways: (world, count) =>
-    Array.from({ length: count }, () => ({ ask: (query) => sendWithRetry(world, query, world.tiers.slice(0, 1)) })),
+    Array.from({ length: count }, () => ({
+      ask: (query) => sendWithRetry(world, query, world.tiers.slice(0, 1)),
+    })),
   wantedWorkers,
 };

@@ -33,7 +33,16 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]): s
 export function comparison({ scenario, results }: Compared): string {
   const hasFaults = scenario.faults.length > 0;
   const scales = scenario.autoscale !== null;
-  const head = ['policy', 'vector in time', 'by the GPU', 'lexical, at once', 'nothing', 'p50', 'p99', 'wasted'];
+  const head = [
+    'policy',
+    'vector in time',
+    'by the GPU',
+    'lexical, at once',
+    'nothing',
+    'p50',
+    'p99',
+    'wasted',
+  ];
   const rows = results.map((one) => [
     one.policy,
     ...[one.vectorShare, one.firstTierShare, one.lexicalShare, one.nothingShare].map(percent),
@@ -49,7 +58,16 @@ export function comparison({ scenario, results }: Compared): string {
 
 export const variants = (rows: readonly Variant[]): string =>
   table(
-    ['overload, ours', 'vector in time', 'lexical, at once', 'nothing', 'p50', 'wasted', 'prediction error, median', 'p90'],
+    [
+      'overload, ours',
+      'vector in time',
+      'lexical, at once',
+      'nothing',
+      'p50',
+      'wasted',
+      'prediction error, median',
+      'p90',
+    ],
     rows.map(({ name, measures, medianError, p90Error }) => [
       name,
       ...[measures.vectorShare, measures.lexicalShare, measures.nothingShare].map(percent),

@@ -14,7 +14,9 @@ const DOCUMENT = fileURLToPath(new URL('../../docs/routing-simulation.md', impor
 const TEXT = new URL('./method.md', import.meta.url);
 const CHARTS = new Set(['overload', 'slow, busy', 'dead, busy']);
 
-const { values } = parseArgs({ options: { seeds: { type: 'string', default: '5' }, out: { type: 'string' } } });
+const { values } = parseArgs({
+  options: { seeds: { type: 'string', default: '5' }, out: { type: 'string' } },
+});
 const seeds = Array.from({ length: Number(values.seeds) }, (_, at) => at + 1);
 
 const compared = SCENARIOS.map((one) => ({
@@ -60,4 +62,6 @@ const out = values.out ?? DOCUMENT;
 const text = await format(filled, { ...(await resolveConfig(DOCUMENT)), parser: 'markdown' });
 await writeFile(out, text);
 for (const one of compared) console.log(`${comparison(one)}\n`);
-console.log(`${variants(changed)}\n\nWhere another policy was better:\n${sections['losses']}\n\nWritten to ${out}`);
+console.log(
+  `${variants(changed)}\n\nWhere another policy was better:\n${sections['losses']}\n\nWritten to ${out}`,
+);

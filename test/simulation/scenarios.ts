@@ -58,7 +58,10 @@ export const SCENARIOS: readonly Scenario[] = [
     ...usual({ name: 'well, no bulk', story: 'all is well; 20 queries/s and no bulk work' }, steady(BUSY)),
     tiers: [gpu({ bulkWaits: false }), cpu({ bulkWaits: false })],
   },
-  usual({ name: 'well', story: 'all is well; 20 queries/s, and from here on bulk floods both tiers' }, steady(BUSY)),
+  usual(
+    { name: 'well', story: 'all is well; 20 queries/s, and from here on bulk floods both tiers' },
+    steady(BUSY),
+  ),
   usual(
     { name: 'bursts', story: '2 queries/s, and 150/s for 4 s of every 20 s: more than the GPU can carry' },
     { perSecond: (ms) => (ms % 20_000 < 4_000 ? 150 : 2), peakPerSecond: 150 },
@@ -68,7 +71,10 @@ export const SCENARIOS: readonly Scenario[] = [
     { perSecond: (ms) => (ms > 30_000 && ms < 90_000 ? 100 : 10), peakPerSecond: 100 },
   ),
   usual(
-    { name: 'slow, light', story: 'the GPU answers 200, ten times slower, for 50 s; 3 queries/s, which the CPU can carry' },
+    {
+      name: 'slow, light',
+      story: 'the GPU answers 200, ten times slower, for 50 s; 3 queries/s, which the CPU can carry',
+    },
     steady(LIGHT),
     [{ ...FAULT, kind: 'slow', value: 10 }],
   ),
@@ -82,11 +88,9 @@ export const SCENARIOS: readonly Scenario[] = [
     steady(LIGHT),
     [{ ...FAULT, kind: 'kill', value: 2_000 }],
   ),
-  usual(
-    { name: 'dead, busy', story: 'the same at 20 queries/s' },
-    steady(BUSY),
-    [{ ...FAULT, kind: 'kill', value: 2_000 }],
-  ),
+  usual({ name: 'dead, busy', story: 'the same at 20 queries/s' }, steady(BUSY), [
+    { ...FAULT, kind: 'kill', value: 2_000 },
+  ]),
   usual(
     { name: 'errors', story: 'the GPU worker refuses every query at once for 50 s; 3 queries/s' },
     steady(LIGHT),

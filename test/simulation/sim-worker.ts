@@ -161,9 +161,7 @@ export class SimWorker {
     const { time, random, truth, noise } = this.#options;
     const fails = this.isFailing && lane === 'query';
     const predictedMs = predictMs(this.#live.current, tokens);
-    const durationMs = fails
-      ? ERROR_MS
-      : predictMs(truth, tokens) * this.slower * random.logNormal(1, noise);
+    const durationMs = fails ? ERROR_MS : predictMs(truth, tokens) * this.slower * random.logNormal(1, noise);
     const batch: RunningBatch = {
       lane,
       jobs,

@@ -132,7 +132,15 @@ export class World {
   #makeTier({ name, workers, truth, bulkWaits }: TierSetup): SimTier {
     const { time } = this;
     const random = this.random.fork();
-    const tier = new SimTier({ name, time, random, truth, noise: this.scenario.noise, packing: this.scenario.packing, bulkWaits });
+    const tier = new SimTier({
+      name,
+      time,
+      random,
+      truth,
+      noise: this.scenario.noise,
+      packing: this.scenario.packing,
+      bulkWaits,
+    });
     for (let count = 0; count < workers; count++) tier.addWorker(0);
     return tier;
   }
@@ -148,7 +156,13 @@ export class World {
       const gateway = this.#gateways[Math.floor(random.uniform() * this.#gateways.length)];
       if (!isThinned && gateway) {
         const tokens = Math.round(Math.min(TOKENS.max, Math.max(TOKENS.min, length)));
-        this.#ask(gateway, { arrivedAt: now, deadlineAt: now + DEADLINE_MS, tokens, outcome: null, attempts: [] });
+        this.#ask(gateway, {
+          arrivedAt: now,
+          deadlineAt: now + DEADLINE_MS,
+          tokens,
+          outcome: null,
+          attempts: [],
+        });
       }
       this.#arrive(random);
     });

@@ -56,7 +56,9 @@ interface Batching {
  * @returns null where no worker is ready.
  */
 export function predictArrivalMs(view: TierView, tokens: number): number | null {
-  const workers = view.workers.map((worker) => batchingOf(worker, tokens)).sort((x, y) => x.busyMs - y.busyMs);
+  const workers = view.workers
+    .map((worker) => batchingOf(worker, tokens))
+    .sort((x, y) => x.busyMs - y.busyMs);
   const [next] = workers;
   if (!next) return null;
   const inMyBatch = Math.min(view.aheadTokens, next.roomTokens);

@@ -36,7 +36,8 @@ describe('how long a batch takes', () => {
       fc.property(fc.array(fc.integer({ min: 4, max: 2_000 }), { minLength: 10, maxLength: 10 }), (sizes) => {
         const live = new LiveFit({ a: 5, b: 0.5 });
         for (const slower of [10, 1]) {
-          for (const paddedTokens of sizes) live.observe({ paddedTokens, ms: slower * (5 + 0.5 * paddedTokens) });
+          for (const paddedTokens of sizes)
+            live.observe({ paddedTokens, ms: slower * (5 + 0.5 * paddedTokens) });
           expect(predictMs(live.current, 100) / (slower * 55)).toBeGreaterThan(0.75);
           expect(predictMs(live.current, 100) / (slower * 55)).toBeLessThan(1.35);
         }
