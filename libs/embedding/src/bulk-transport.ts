@@ -33,10 +33,15 @@ export class BulkTransport {
 
   /** @throws what the transport throws; AppError `no_tier_available` where no worker is ready and none is waited for. */
   readonly send: BulkSend = async (request) => {
-    const until = performance.now() + request.deadlineMs;
+    let until = performance.now() + request.deadlineMs;
     for (;;) {
       request.signal?.throwIfAborted();
-      const tier = this.#readyTier() ?? (await this.#nextReadyTier(request.signal));
+      let tier = this.#readyTier();
+      if (tier === undefined) {
+        tier = await this.#nextReadyTier(request.signal);
+        // Nobody computed meanwhile: a job's deadline is for its wait behind others.
+        until = performance.now() + request.deadlineMs;
+      }
       const left = new AbortController();
       const watch = this.#watch(tier, () => left.abort(new TierGone()));
       const signal = request.signal ? AbortSignal.any([request.signal, left.signal]) : left.signal;

@@ -3,11 +3,13 @@ import { breakerRecordSchema, CLOSED, type BreakerRecord } from '@embergate/rout
 import type { RunningBatch, TierLoad } from '@embergate/routing/tier-load.ts';
 import { queueDown, type Redis } from './connection.ts';
 import { batchesKey, BREAKERS_KEY, reservationKeys } from './names.ts';
+import { parseJson } from './parse-json.ts';
 
 /**
  * A lane's backlog is the sum of its reservations: a hash of tokens by job, a sorted set of expiry times, and their
  * total, which only these scripts change, all three at once. Whoever ends a job releases it, any number of times; what
- * nobody releases, because its gateway and its worker were killed, expires. Times are Redis's own.
+ * nobody releases, because its gateway and its worker were killed, expires. Times are Redis's own. A job that is reserved
+ * again, because the answer to the first call was lost, counts once.
  */
 const LIBRARY = `
 local function release(keys, id)
@@ -25,6 +27,7 @@ const RESERVE = `${LIBRARY}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 1000)) do release(KEYS, id) end
+release(KEYS, ARGV[1])
 local total = tonumber(redis.call('GET', KEYS[3]) or '0')
 local breaker = redis.call('HGET', KEYS[5], ARGV[5]) or ''
 local admitted = 0
@@ -131,10 +134,6 @@ function parseLoad([, total, breakerText, flat]: Reply): TierLoad {
 
 /** What cannot be read counts as closed: the local detectors open it again if need be. */
 function parseBreaker(text: string): BreakerRecord {
-  if (text === '') return CLOSED;
-  try {
-    return breakerRecordSchema.parse(JSON.parse(text));
-  } catch {
-    return CLOSED;
-  }
+  const parsed = breakerRecordSchema.safeParse(parseJson(text));
+  return parsed.success ? parsed.data : CLOSED;
 }

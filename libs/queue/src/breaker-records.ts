@@ -19,7 +19,11 @@ export class BreakerRecords {
   readonly #redis: Redis & Scripts;
   readonly #subscriber: Redis;
 
-  /** `redis` is duplicated: a connection that listens can do nothing else. */
+  /**
+   * @param redis is duplicated: a connection that listens can do nothing else.
+   * @param onChange told of each change, and of every tier when the connection is back: what changed meanwhile was not
+   * heard.
+   */
   constructor(redis: Redis, onChange: (tier: TierName) => void) {
     redis.defineCommand('embergateChangeBreaker', { numberOfKeys: 1, lua: CHANGE });
     this.#redis = redis as Redis & Scripts;
@@ -27,14 +31,18 @@ export class BreakerRecords {
       enableOfflineQueue: true,
       maxRetriesPerRequest: null,
       lazyConnect: false,
+      autoResubscribe: false,
     });
     this.#subscriber.on('error', () => undefined); // the connection it was duplicated from logs outages
     this.#subscriber.on('message', (_channel, tier) => {
       const known = TIER_NAMES.find((name) => name === tier);
       if (known) onChange(known);
     });
-    // ioredis subscribes again by itself after a reconnect.
-    this.#subscriber.subscribe(BREAKER_CHANNEL).catch(() => undefined);
+    const listen = async (): Promise<void> => {
+      await this.#subscriber.subscribe(BREAKER_CHANNEL);
+      for (const tier of TIER_NAMES) onChange(tier);
+    };
+    this.#subscriber.on('ready', () => void listen().catch(() => undefined)); // it failed: the next one is coming
   }
 
   /**

@@ -4,12 +4,15 @@ import type { Demand } from '@embergate/routing/required-workers.ts';
 import type { Fit } from '@embergate/routing/fit.ts';
 import type { Redis } from './connection.ts';
 import { demandKey, FITS_KEY } from './names.ts';
+import { parseJson } from './parse-json.ts';
 import type { RedisClock } from './redis-clock.ts';
 
 const BUCKET_MS = 5_000;
 const SHORT_BUCKETS = 2;
 const LONG_BUCKETS = 12;
 const KEEP_SECONDS = 300;
+/** A bucket is complete when all gateways have written what they counted in it. */
+const SETTLE_MS = 1_000;
 
 export type QueryDemand = Omit<Demand, 'bulkWaits'>;
 
@@ -44,8 +47,8 @@ export class DemandLedger {
 
   /** Over the last complete buckets. */
   async read(tier: TierName): Promise<QueryDemand> {
-    const now = this.#bucket();
-    const keys = Array.from({ length: LONG_BUCKETS }, (_, ago) => this.#key(tier, now - 1 - ago));
+    const incomplete = this.#bucket(SETTLE_MS);
+    const keys = Array.from({ length: LONG_BUCKETS }, (_, ago) => this.#key(tier, incomplete - 1 - ago));
     const tokens = (await this.#redis.mget(keys)).map(Number);
     const rate = (buckets: number): number =>
       (tokens.slice(0, buckets).reduce((sum, count) => sum + count, 0) / (buckets * BUCKET_MS)) * 1_000;
@@ -55,12 +58,12 @@ export class DemandLedger {
   /** How fast the tier's workers were when there were any; null if there never were. */
   async lastKnownFit(tier: TierName): Promise<Fit | null> {
     const text = await this.#redis.hget(FITS_KEY, tier);
-    const parsed = text === null ? undefined : fitSchema.safeParse(JSON.parse(text));
-    return parsed?.success ? parsed.data : null;
+    const parsed = fitSchema.safeParse(parseJson(text ?? ''));
+    return parsed.success ? parsed.data : null;
   }
 
-  #bucket(): number {
-    return Math.floor(this.#clock.now() / BUCKET_MS);
+  #bucket(msAgo = 0): number {
+    return Math.floor((this.#clock.now() - msAgo) / BUCKET_MS);
   }
 
   #key(tier: TierName, bucket: number): string {

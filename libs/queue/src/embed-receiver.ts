@@ -88,18 +88,18 @@ export class EmbedReceiver {
       .xadd(job.replyTo, 'MAXLEN', '~', INBOX_MAX_ENTRIES, '*', 'frame', encodeEmbedReply(reply))
       .pexpire(job.replyTo, INBOX_TTL_MS)
       .exec();
-    const released = admissions.release({ tier, lane, jobId: job.id });
+    const released = admissions.release({ tier, lane, jobId: job.id }).catch(() => undefined); // it expires
     // A pipeline never rejects: what Redis refused (a full disk, say) stands in the results.
     const refused = (await answered)?.find(([error]) => error)?.[0];
     if (refused) log.error({ err: refused, jobId: job.id }, 'a reply was lost');
     await released;
   }
 
-  /** Nobody waits for a query past its deadline, or whose caller left: computing it would only delay others. */
+  /** Nobody waits for a job past its deadline, or whose caller left: computing it would only delay others. */
   async #isWanted(job: EmbedJob): Promise<boolean> {
     const { clock, admissions, tier, lane } = this.#options;
     if (job.deadline <= clock.now()) return false;
-    return lane === 'bulk' || admissions.holds({ tier, lane, jobId: job.id });
+    return admissions.holds({ tier, lane, jobId: job.id });
   }
 
   async #answer(job: EmbedJob): Promise<EmbedReply> {

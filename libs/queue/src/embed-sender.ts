@@ -59,14 +59,16 @@ export class EmbedSender implements EmbedTransport {
     const { tier, lane, deadlineMs: ttlMs } = request;
     const queue = this.#queue(tier, lane);
     // Queries were admitted before they come here; bulk work always is, and only counted.
-    if (lane === 'bulk') this.#count({ tier, jobId: job.id, tokens: job.tokenCount, ttlMs });
+    const add = (): Promise<unknown> => queue.add('embed', job, options);
     // Not awaited: a queue that hangs must not keep the caller beyond the deadline.
-    queue.add('embed', job, options).then(reply.queued, reply.refused);
+    const adding = lane === 'bulk' ? this.#count({ tier, job, ttlMs }).then(add) : add();
+    adding.then(reply.queued, reply.refused);
     const watch = lane === 'bulk' ? this.#watchForLoss(queue, job.id, reply.refused) : undefined;
     try {
       return await reply.promise;
     } catch (error) {
       // Still in the lane, nobody waits for it any more. What a worker has taken already cannot be removed.
+      // Or is still on its way into the lane: then, and there, the worker that gets it finds its place given back.
       queue.remove(job.id).catch(() => undefined);
       if (lane === 'bulk') this.#admissions.release({ tier, lane, jobId: job.id }).catch(() => undefined);
       throw error;
@@ -75,9 +77,9 @@ export class EmbedSender implements EmbedTransport {
     }
   }
 
-  #count(job: { tier: TierName; jobId: string; tokens: number; ttlMs: number }): void {
-    const anyLoad = { maxReservedTokens: Infinity, breakerText: null };
-    this.#admissions.reserve({ lane: 'bulk', ...job, ...anyLoad }).catch(() => undefined);
+  async #count({ tier, job, ttlMs }: { tier: TierName; job: EmbedJob; ttlMs: number }): Promise<void> {
+    const place = { tier, lane: 'bulk', jobId: job.id, tokens: job.tokenCount, ttlMs } as const;
+    await this.#admissions.reserve({ ...place, maxReservedTokens: Infinity, breakerText: null });
   }
 
   /**
@@ -86,13 +88,19 @@ export class EmbedSender implements EmbedTransport {
    */
   #watchForLoss(queue: Queue, jobId: string, onLost: (error: AppError) => void): NodeJS.Timeout {
     let missing = 0;
+    let looking = false;
+    const look = async (): Promise<void> => {
+      missing = (await queue.getJobState(jobId)) === 'unknown' ? missing + 1 : 0;
+      if (missing < LOOKS_UNTIL_LOST) return;
+      onLost(new AppError('queue_down', 'The queue has lost a job.', { details: { isLost: true } }));
+    };
     return setInterval(() => {
-      const look = async (): Promise<void> => {
-        missing = (await queue.getJobState(jobId)) === 'unknown' ? missing + 1 : 0;
-        if (missing < LOOKS_UNTIL_LOST) return;
-        onLost(new AppError('queue_down', 'The queue has lost a job.', { details: { isLost: true } }));
-      };
-      look().catch(() => undefined);
+      // While Redis hangs they would pile up, and then all find the same.
+      if (looking) return;
+      looking = true;
+      look()
+        .catch(() => undefined)
+        .finally(() => (looking = false));
     }, LOOK_FOR_LOSS_MS);
   }
 
@@ -104,7 +112,7 @@ export class EmbedSender implements EmbedTransport {
     const queue = this.#queue(tier, lane);
     const now = this.#clock.now();
     let removed = 0;
-    for (const job of await queue.getJobs(['wait', 'active'], 0, SWEEP_JOBS)) {
+    for (const job of await queue.getJobs(['wait', 'active'], 0, SWEEP_JOBS, true)) {
       // Undefined for a job that ended while it was read; a job that a worker holds is locked and stays.
       const { deadline } = (job as Job<Partial<EmbedJob>> | undefined)?.data ?? {};
       if (deadline === undefined || deadline > now) continue;

@@ -9,6 +9,7 @@ import type { Logger } from '@embergate/platform/logs.ts';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Redis } from './connection.ts';
 import { batchesKey, FITS_KEY, WORKERS_KEY } from './names.ts';
+import { parseJson } from './parse-json.ts';
 import type { RedisClock } from './redis-clock.ts';
 
 const DEAD_AFTER_MS = HEARTBEAT_INTERVAL_MS * HEARTBEATS_UNTIL_DEAD;
@@ -56,8 +57,9 @@ export class HeartbeatSource {
 }
 
 /**
- * The workers that live, as this process last read them. When Redis itself was silent, no worker could be heard: judgement
- * is then held for one beat, so that a stall of Redis does not look like the death of everyone.
+ * The workers that live, as this process last read them. While Redis itself is silent, no worker can be heard: they are
+ * judged as of when it was last heard, and once it is back, for one beat longer, those count as living that did then. So a
+ * stall of Redis does not look like the death of everyone.
  */
 export class HeartbeatWatch {
   readonly #redis: Redis;
@@ -65,6 +67,8 @@ export class HeartbeatWatch {
   readonly #log: Logger;
   #beats: Heartbeat[] = [];
   #heardAt = -Infinity;
+  /** The same moment in Redis time. */
+  #heardNow = -Infinity;
   /** Until then (performance.now()) those count as living that did when Redis fell silent. */
   #heldUntil = -Infinity;
   #livingBeforeStall: ReadonlySet<string> = new Set();
@@ -111,14 +115,15 @@ export class HeartbeatWatch {
     }
     this.#beats = beats;
     this.#heardAt = heardAt;
+    this.#heardNow = now;
   }
 
-  /** Workers with a beat in the last three seconds. */
+  /** Workers with a beat in the last three seconds before Redis was last heard. */
   living(): Heartbeat[] {
-    return this.#livingAt(this.#clock.now());
+    return this.#livingAt(Math.min(this.#clock.now(), this.#heardNow + REFRESH_MS));
   }
 
-  /** Workers that were heard of in the last minute, and not in the last three seconds. */
+  /** Workers that were heard of in the minute before, and not in those three seconds. */
   silent(): Heartbeat[] {
     const living = new Set(this.living());
     return this.#beats.filter((beat) => !living.has(beat));
@@ -131,6 +136,7 @@ export class HeartbeatWatch {
     );
   }
 
+  /** False when Redis has been silent for so long that nobody knows who lives. */
   isKnown(): boolean {
     return performance.now() - this.#heardAt <= DEAD_AFTER_MS;
   }
@@ -144,12 +150,4 @@ async function forget(redis: Redis, worker: { workerId: string; tier: TierName |
   const { workerId, tier } = worker;
   await redis.hdel(WORKERS_KEY, workerId);
   if (tier) await redis.hdel(batchesKey(tier), workerId);
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -42,7 +42,7 @@ export interface CampaignOptions {
 /** One fault and what followed it. */
 export interface FaultRun {
   phase: Phase;
-  /** From the fault's end to the first answer of the gpu tier to a query sent after it; null: none came. */
+  /** From the fault's end to the first answer of the gpu tier to a new query sent after it; null: none came. */
   recoveryMs: number | null;
   /** From the fault's end until both gateways said that all is well; null: not within {@link WELL_TIMEOUT_MS}. */
   wellMs: number | null;
@@ -147,7 +147,8 @@ class Campaign {
     await this.#balancer.stop();
     const lost = await this.#cluster.orphans();
     const expected = await this.#source.expected();
-    const orphans = [...lost, ...(await stop())];
+    const lostPids = new Set(lost.map(({ pid }) => pid));
+    const orphans = [...lost, ...(await stop()).filter(({ pid }) => !lostPids.has(pid))];
     const { records } = this.#queries;
     const vectors = await wrongVectors(records, model);
     const stored = await checkStored(this.#cluster.lanceDbPath, { collection: COLLECTION, expected, model });
@@ -212,7 +213,7 @@ class Campaign {
   async #gpuCarriesSince(endedAt: number): Promise<number | null> {
     const { records } = this.#queries;
     const look = (): QueryRecord | undefined =>
-      records.find(({ sentAt, tier, doneAt }) => sentAt >= endedAt && tier === 'gpu' && doneAt >= 0);
+      records.find(({ isNew, sentAt, tier }) => isNew && sentAt >= endedAt && tier === 'gpu');
     const found = await eventually('the gpu tier carries queries', look, CARRIES_TIMEOUT_MS).catch(
       () => null,
     );

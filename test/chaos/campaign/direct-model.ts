@@ -45,12 +45,16 @@ export class DirectModel {
   }
 }
 
-/** Both are normalised, as the model leaves them; a vector of another length or of no number is like nothing. */
-export function cosine(one: Float32Array, other: Float32Array): number {
+/** Of vectors of one length; NaN otherwise, and where one of them has no direction. */
+function cosine(one: Float32Array, other: Float32Array): number {
   if (one.length !== other.length) return NaN;
-  return one.reduce((sum, value, index) => sum + value * (other[index] ?? NaN), 0);
+  return dot(one, other) / Math.sqrt(dot(one, one) * dot(other, other));
 }
 
+const dot = (one: Float32Array, other: Float32Array): number =>
+  one.reduce((sum, value, index) => sum + value * (other[index] ?? NaN), 0);
+
 const SAME = 0.9999;
-/** False for NaN too. */
-export const isSameVector = (one: Float32Array, other: Float32Array): boolean => cosine(one, other) >= SAME;
+/** The same direction and, as callers compare by the dot product, the same length. False for NaN too. */
+export const isSameVector = (one: Float32Array, other: Float32Array): boolean =>
+  cosine(one, other) >= SAME && Math.abs(dot(one, one) - dot(other, other)) <= 1 - SAME;

@@ -68,7 +68,7 @@ export class QueryLoad {
   #sendOne(dueAt: number): void {
     const record: QueryRecord = {
       route: this.#options.random() < 0.5 ? 'search' : 'embeddings',
-      text: this.#texts.next(),
+      ...this.#texts.next(),
       deadlineMs: this.#options.deadlineMs,
       phase: this.#phase,
       dueAt,

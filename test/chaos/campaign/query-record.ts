@@ -25,6 +25,8 @@ export type Outcome = 'answered' | 'refused' | 'untyped' | 'none';
 export interface QueryRecord {
   route: 'search' | 'embeddings';
   text: string;
+  /** Never asked before: no cache has its vector. */
+  isNew: boolean;
   deadlineMs: number;
   phase: Phase;
   dueAt: number;

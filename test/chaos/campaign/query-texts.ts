@@ -18,12 +18,13 @@ export class QueryTexts {
     this.#random = random;
   }
 
-  next(): string {
+  next(): { text: string; isNew: boolean } {
     const recent = this.#asked.slice(-REPEATED_AMONG);
-    if (recent.length > 0 && this.#random() < REPEATED_SHARE) return pick(recent, this.#random);
+    if (recent.length > 0 && this.#random() < REPEATED_SHARE)
+      return { text: pick(recent, this.#random), isNew: false };
     const words = Array.from({ length: pick(LENGTHS, this.#random) }, () => pick(WORDS, this.#random));
     const text = `${words.join(' ')} ${this.#asked.length}`;
     this.#asked.push(text);
-    return text;
+    return { text, isNew: true };
   }
 }

@@ -18,19 +18,23 @@ export class HedgeBudget {
     this.#percent = percent;
   }
 
-  /** @returns the patience for one query: shorter where the budget allows a hedge. Milliseconds. */
-  shorten(patienceMs: number, predictedMs: number): number {
-    if (this.#percent === 0) return patienceMs;
+  /**
+   * Counts a query that has another way to go.
+   * @returns after how long a silence it may be hedged, in milliseconds; null where hedging is off.
+   */
+  hedgeAfterMs(predictedMs: number): number | null {
+    if (this.#percent === 0) return null;
     if (++this.#queries > MEMORY) {
       this.#queries /= 2;
       this.#hedges /= 2;
     }
-    if (this.#hedges + 1 > (this.#queries * this.#percent) / 100) return patienceMs;
-    return Math.min(patienceMs, predictedMs * HEDGE_FACTOR + HEDGE_MS);
+    return predictedMs * HEDGE_FACTOR + HEDGE_MS;
   }
 
-  /** A query is sent a second time though its first attempt is not overdue. */
-  spend(): void {
+  /** Asked when the time has come, as most queries have their answer by then. @returns false where the budget is spent. */
+  spend(): boolean {
+    if (this.#hedges + 1 > (this.#queries * this.#percent) / 100) return false;
     this.#hedges += 1;
+    return true;
   }
 }

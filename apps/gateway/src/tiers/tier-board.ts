@@ -15,6 +15,8 @@ export interface TierBoardParts {
 }
 
 const NOTHING: TierLoad = { reservedTokens: 0, batches: [], breaker: CLOSED, breakerText: '' };
+/** A queue that answers no reading for this long is silent. Shorter than what makes any answer overdue. */
+const SILENT_MS = 150;
 
 /** What this gateway knows of the tiers: heartbeats, and the shared loads as it last read them. */
 export class TierBoard {
@@ -22,7 +24,10 @@ export class TierBoard {
   readonly #parts: TierBoardParts;
   readonly #loads = new Map<TierName, { load: TierLoad; readAt: number }>();
   readonly #listeners: ((tier: TierName, load: TierLoad) => void)[] = [];
-  #reading: Promise<void> | undefined;
+  #reading: { done: Promise<void>; since: number } | undefined;
+  #nextReading: Promise<void> | undefined;
+  /** When a reading last failed or ended late. */
+  #silentUntil = -Infinity;
 
   constructor(parts: TierBoardParts) {
     this.#parts = parts;
@@ -40,14 +45,44 @@ export class TierBoard {
     for (const listener of this.#listeners) listener(tier, load);
   }
 
-  /** Reads all loads anew; calls at the same time share one reading. @throws AppError `queue_down`. */
+  /** Reads all loads as they are from now on; calls at the same time share one reading. @throws AppError `queue_down`. */
   refresh(): Promise<void> {
-    this.#reading ??= Promise.all(
-      this.tiers.map(async (tier) => this.put(tier, await this.#parts.admissions.load(tier, 'query'))),
-    )
-      .then(() => undefined)
-      .finally(() => (this.#reading = undefined));
-    return this.#reading;
+    if (!this.#reading) return this.#read();
+    // The one under way may have been begun before what the caller has heard of.
+    this.#nextReading ??= this.#reading.done
+      .catch(() => undefined)
+      .then(() => {
+        this.#nextReading = undefined;
+        return this.#reading?.done ?? this.#read();
+      });
+    return this.#nextReading;
+  }
+
+  #read(): Promise<void> {
+    const { admissions } = this.#parts;
+    const since = performance.now();
+    const loads = this.tiers.map(async (tier) => this.put(tier, await admissions.load(tier, 'query')));
+    const done = Promise.all(loads).then(
+      () => this.#endReading(since),
+      (error: unknown) => {
+        this.#endReading(-Infinity);
+        throw error;
+      },
+    );
+    this.#reading = { done, since };
+    return done;
+  }
+
+  #endReading(since: number): void {
+    const now = performance.now();
+    if (now - since > SILENT_MS) this.#silentUntil = now;
+    this.#reading = undefined;
+  }
+
+  /** Whether the queue was silent at any time since then: what was waited for may hang there, and not in a tier. */
+  wasSilentSince(at: number): boolean {
+    const isSilent = this.#reading !== undefined && performance.now() - this.#reading.since > SILENT_MS;
+    return isSilent || this.#silentUntil >= at;
   }
 
   load(tier: TierName): TierLoad {
