@@ -51,7 +51,7 @@ describe('whatever breaks, and however old what gateways know is', () => {
           expect(aheadTokens).toBeLessThanOrEqual(admission.maxAheadTokens);
         }
       }),
-      { numRuns: 25 },
+      { numRuns: 15 },
     );
   });
 
@@ -64,7 +64,7 @@ describe('whatever breaks, and however old what gateways know is', () => {
         }
         for (const tier of world.tiers) expect(tier.aheadTokens).toBe(0);
       }),
-      { numRuns: 15 },
+      { numRuns: 10 },
     );
   });
 
@@ -191,7 +191,7 @@ describe('workers follow the demand', () => {
         const asked = history.filter(({ at }) => at > 100_000 && at < 480_000).map(({ wanted }) => wanted);
         expect(Math.max(...asked) - Math.min(...asked)).toBeLessThanOrEqual(Math.max(1, perSecond / 40));
       }),
-      { numRuns: 10 },
+      { numRuns: 6 },
     );
   });
 

@@ -8,7 +8,7 @@ import { Random } from './random.ts';
 import { SimTier, type SimJob } from './sim-tier.ts';
 import { VirtualTime } from './virtual-time.ts';
 
-export const DEADLINE_MS = 2_000;
+const DEADLINE_MS = 2_000;
 
 /** One question of a user, and how it ended. */
 export interface Query {

@@ -1,12 +1,12 @@
 import type { Heartbeat } from '@embergate/contracts/tiers.ts';
 import type { Batcher } from '@embergate/embedding/batcher.ts';
 import { tokensWithin, type LiveFit } from '@embergate/routing/fit.ts';
+import { QUERY_BATCH_MS } from '@embergate/routing/tier-view.ts';
 
 /** How much one batch moves the means that are shown to people. */
 const MEAN_WEIGHT = 0.1;
 /** A query of usual length, in tokens. */
 const USUAL_QUERY_TOKENS = 16;
-const QUERY_BATCH_MS = 250;
 /** Twice what one batch holds: the next batch is here when the last one ends, and no job is hoarded. */
 const BATCHES_AT_A_TIME = 2;
 const QUERIES_AT_A_TIME = { min: 2, max: 64 } as const;

@@ -1,6 +1,7 @@
 import { AppError } from '@embergate/contracts/errors.ts';
 import type { Lane } from '@embergate/contracts/tiers.ts';
 import { predictMs, type LiveFit } from '@embergate/routing/fit.ts';
+import { QUERY_BATCH_MS } from '@embergate/routing/tier-view.ts';
 import { hasEndedChild, isModelFailure, type EmbeddingBackend } from './backend.ts';
 import { EmbedRequest, type BatchedVectors, type Item, type SubmitOptions } from './embed-request.ts';
 import { paddedTokens } from './padded-tokens.ts';
@@ -33,7 +34,7 @@ export interface BatcherOptions {
 
 type Outcome = { vectors: Float32Array; ms: number } | { error: unknown; ms: number };
 
-const BATCH_MS = 250;
+const BULK_BATCH_MS = 250;
 /** Alone with the model's process that often, and it ended each time: then it was the text. */
 const KILLS_UNTIL_REFUSED = 2;
 /** While the model is away, late requests leave that often. */
@@ -67,7 +68,7 @@ export class Batcher {
   readonly #closing = Promise.withResolvers<void>();
 
   constructor(options: BatcherOptions) {
-    const { backend, fit, bulkBatchMs = BATCH_MS, queryBatchMs = BATCH_MS } = options;
+    const { backend, fit, bulkBatchMs = BULK_BATCH_MS, queryBatchMs = QUERY_BATCH_MS } = options;
     this.#options = options;
     this.#backend = backend;
     this.#fit = fit;

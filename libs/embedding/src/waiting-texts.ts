@@ -1,7 +1,9 @@
 import type { Lane } from '@embergate/contracts/tiers.ts';
 import { predictMs, tokensWithin, type Fit } from '@embergate/routing/fit.ts';
+import { QUERY_BATCH_TOKENS } from '@embergate/routing/tier-view.ts';
 import type { EmbedRequest, Item } from './embed-request.ts';
 import { countThatFits } from './padded-tokens.ts';
+import { takeAlike } from './take-alike.ts';
 
 export interface Batch {
   lane: Lane;
@@ -14,7 +16,6 @@ export interface BatchBounds {
   queryMs: number;
 }
 
-const QUERY_BATCH_TOKENS = 4_096;
 /** Four long chunks: what a larger batch works on falls out of the processor's caches (docs/benchmarks.md, "Indexing"). */
 const BULK_BATCH_TOKENS = 1_024;
 /** Bulk work gets this share of the model's time at least, so that a flood of queries never starves it. */
@@ -115,14 +116,23 @@ export class WaitingTexts {
       : Math.min(tokensWithin(fit, this.#bounds.bulkMs), BULK_BATCH_TOKENS);
   }
 
-  /** Queries in order of arrival; of bulk the longest first: what is left at the end is short, and pads little. */
   #takeThatFit(lane: Lane, fit: Fit): Item[] {
-    const waiting = this.#lanes[lane];
-    const inOrder = lane === 'query' ? waiting : waiting.toReversed();
-    const count = countThatFits(
-      inOrder.map(({ ids }) => ids),
-      this.#budget(lane, fit),
-    );
-    return waiting.splice(lane === 'query' ? 0 : waiting.length - count, count);
+    const most = this.#budget(lane, fit);
+    return lane === 'query' ? this.#takeQueries(most, fit) : this.#takeBulk(most);
+  }
+
+  /** The oldest, and those like it. */
+  #takeQueries(most: number, fit: Fit): Item[] {
+    const taken = takeAlike(this.#lanes.query, { most, fit, lengthOf: ({ ids }) => ids.length });
+    const isTaken = new Set(taken);
+    this.#lanes.query = this.#lanes.query.filter((item) => !isTaken.has(item));
+    return taken;
+  }
+
+  /** The longest first: what is left at the end is short, and pads little. */
+  #takeBulk(most: number): Item[] {
+    const longestFirst = this.#lanes.bulk.toReversed().map(({ ids }) => ids);
+    const count = countThatFits(longestFirst, most);
+    return this.#lanes.bulk.splice(this.#lanes.bulk.length - count, count);
   }
 }

@@ -78,12 +78,15 @@ export function decide(question: Question): Decision {
   };
 }
 
-function candidatesOf({ tiers, tokens, firstTierOnly, excluded, draw }: Question): Candidate[] {
-  return tiers.slice(0, firstTierOnly ? 1 : undefined).flatMap((view) => {
+/** Tiers that are open to this query; where none of them is in time, also those that return and are open to others. */
+function candidatesOf({ tiers, tokens, remainingMs, firstTierOnly, excluded, draw }: Question): Candidate[] {
+  const able = tiers.slice(0, firstTierOnly ? 1 : undefined).flatMap((view) => {
     const predictedMs = predictArrivalMs(view, tokens);
-    const open = draw < view.share && !excluded?.has(view.name);
-    return predictedMs !== null && open ? [{ view, predictedMs }] : [];
+    return predictedMs !== null && view.share > 0 && !excluded?.has(view.name) ? [{ view, predictedMs }] : [];
   });
+  const open = able.filter(({ view }) => draw < view.share);
+  const isInTime = open.some(({ predictedMs }) => predictedMs <= remainingMs * SAFETY_SHARE);
+  return isInTime ? open : able;
 }
 
 /** The word for a tier that was passed over, as answers and headers say it. */

@@ -14,6 +14,7 @@ import {
   stateOf,
   type BreakerRecord,
 } from '../src/breaker.ts';
+import { between } from './views.ts';
 
 const open = (record: BreakerRecord, now: number, draw = 0): BreakerRecord =>
   opened(record, now, { reason: 'calls failed', draw });
@@ -85,7 +86,7 @@ describe('the breaker of a tier', () => {
 
   it('spreads tiers that failed together over a quarter of the dwell, never beyond its end', () => {
     fc.assert(
-      fc.property(fc.nat(20), fc.double({ min: 0, max: 0.999, noNaN: true }), (times, draw) => {
+      fc.property(fc.nat(20), between(0, 0.999), (times, draw) => {
         const longest = dwell(open(closed(flapped(times), NOW), NOW, 1));
         const ms = dwell(open(closed(flapped(times), NOW), NOW, draw));
         expect(ms).toBeGreaterThanOrEqual(longest * 0.75 - 1e-3);
@@ -96,7 +97,7 @@ describe('the breaker of a tier', () => {
 
   it('carries all queries within 10 s of being well, whenever that is and though one prober is lost', () => {
     fc.assert(
-      fc.property(fc.nat(20), fc.double({ min: 0, max: 1, noNaN: true }), (times, draw) => {
+      fc.property(fc.nat(20), between(0, 1), (times, draw) => {
         let record = open(closed(flapped(times), NOW), NOW, draw);
         let now = record.openUntil;
         record = probing(record, now, 'a gateway that is killed now');

@@ -1,8 +1,9 @@
+import type { TierName } from '@embergate/contracts/tiers.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decide, type Decision, type Question } from '../src/decision.ts';
 import { predictArrivalMs } from '../src/tier-view.ts';
-import { anyTokens, anyView, CPU, GPU, view } from './views.ts';
+import { between, anyTokens, anyView, CPU, GPU, view } from './views.ts';
 
 const ask = (change: Partial<Question> = {}): Decision =>
   decide({
@@ -28,6 +29,14 @@ describe('which tier answers', () => {
 
   it('is the next one when the first is saturated, and the answer says so', () => {
     expect(where(ask({ tiers: [saturated, view('cpu')] }))).toEqual(['cpu', 'gpu_saturated']);
+  });
+
+  it('is one that returns beyond its share, where the alternative is no vector at all', () => {
+    const returning = view('gpu', { share: 0.05 });
+    const nobody = view('cpu', { workers: [] });
+    expect(where(ask({ tiers: [returning, view('cpu')] }))).toEqual(['cpu', 'gpu_down']);
+    expect(where(ask({ tiers: [returning, nobody] }))).toEqual(['gpu', null]);
+    expect(where(ask({ tiers: [view('gpu', { share: 0 }), nobody] }))).toEqual(['none', 'gpu_down']);
   });
 
   it('is the one that answers first where none meets its objective', () => {
@@ -85,14 +94,22 @@ describe('which tier answers', () => {
 const anyQuestion = fc.record({
   tiers: fc.tuple(anyView('gpu'), anyView('remote'), anyView('cpu')),
   tokens: anyTokens,
-  remainingMs: fc.double({ min: -100, max: 5_000, noNaN: true }),
+  remainingMs: between(-100, 5_000),
   firstTierOnly: fc.boolean(),
-  excluded: fc.constantFrom<Question['excluded'][]>(new Set(), new Set(['gpu'])),
-  draw: fc.double({ min: 0, max: 0.999, noNaN: true }),
-}) as fc.Arbitrary<Question & { excluded: ReadonlySet<string> }>;
+  excluded: fc.boolean().map((failed): ReadonlySet<TierName> => new Set(failed ? ['gpu'] : [])),
+  draw: between(0, 0.999),
+});
 /** Of workers whose tokens cost nothing. */
 const NO_BOUND = 1e9;
 const runs = { numRuns: 500 };
+
+/** Tiers that would take the query by their share, and answer it comfortably. */
+const inTimeAndOpen = ({ tiers, tokens, remainingMs, draw, excluded, firstTierOnly }: Question): string[] =>
+  tiers
+    .slice(0, firstTierOnly ? 1 : undefined)
+    .filter((tier) => draw < tier.share && !excluded?.has(tier.name))
+    .filter((tier) => (predictArrivalMs(tier, tokens) ?? Infinity) <= remainingMs * 0.8)
+    .map(({ name }) => name);
 
 describe('every decision', () => {
   it('admits nothing that is predicted to be late, nor where it must not', () => {
@@ -104,7 +121,9 @@ describe('every decision', () => {
         if (!tier) throw new Error('an unknown tier');
         expect(decision.predictedMs).toBe(predictArrivalMs(tier, question.tokens));
         expect(decision.predictedMs).toBeLessThan(question.remainingMs);
-        expect(tier.share).toBeGreaterThan(question.draw);
+        expect(tier.share).toBeGreaterThan(0);
+        // A tier that returns takes more than its share only where nobody else would be in time.
+        if (tier.share <= question.draw) expect(inTimeAndOpen(question)).toEqual([]);
         expect(question.excluded.has(decision.tier)).toBe(false);
         if (question.firstTierOnly) expect(decision.tier).toBe('gpu');
         expect(decision.reason === null).toBe(decision.tier === 'gpu');
@@ -115,7 +134,7 @@ describe('every decision', () => {
 
   it('holds for its own backlog and for less, and is decided anew beyond the most that it names', () => {
     fc.assert(
-      fc.property(anyQuestion, fc.double({ min: 0, max: 1, noNaN: true }), (question, part) => {
+      fc.property(anyQuestion, between(0, 1), (question, part) => {
         const decision = decide(question);
         if (decision.kind === 'refuse') return;
         const at = (aheadTokens: number): Decision => {

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { requiredWorkers, workerCapacity, type Demand } from '../src/required-workers.ts';
+import { between } from './views.ts';
 
 const FIT = { a: 15, b: 0.4 };
 const demand = (change: Partial<Demand> = {}): Demand => ({
@@ -9,10 +10,10 @@ const demand = (change: Partial<Demand> = {}): Demand => ({
   bulkWaits: false,
   ...change,
 });
-const anyRate = fc.double({ min: 0, max: 1e6, noNaN: true });
+const anyRate = between(0, 1e6);
 const anyFit = fc.record({
-  a: fc.double({ min: 0, max: 1_000, noNaN: true }),
-  b: fc.double({ min: 0, max: 100, noNaN: true }),
+  a: between(0, 1_000),
+  b: between(0, 100),
 });
 
 describe('how many workers a tier needs', () => {

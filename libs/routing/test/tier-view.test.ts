@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { aheadWithin, predictArrivalMs, type TierView } from '../src/tier-view.ts';
-import { anyTokens, anyView, CPU, GPU, view } from './views.ts';
+import { between, anyTokens, anyView, CPU, GPU, view } from './views.ts';
 
 const predicted = (of: TierView, tokens: number): number => predictArrivalMs(of, tokens) ?? NaN;
 
@@ -49,7 +49,7 @@ describe('when an answer would be here', () => {
   });
 
   it('knows to the token how much may be ahead', () => {
-    const anyMs = fc.double({ min: 1, max: 5_000, noNaN: true });
+    const anyMs = between(1, 5_000);
     fc.assert(
       fc.property(anyView('gpu'), anyTokens, anyMs, (tier, tokens, ms) => {
         fc.pre(tier.workers.length > 0);

@@ -1,9 +1,9 @@
-import { countThatFits, paddedTokens } from '@embergate/embedding/padded-tokens.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { takeAlike } from './take-alike.ts';
+import { countThatFits, paddedTokens } from '../src/padded-tokens.ts';
+import { takeAlike } from '../src/take-alike.ts';
 
-const bounds = { mostPaddedTokens: 500, fit: { a: 15, b: 0.4 } };
+const bounds = { most: 500, fit: { a: 15, b: 0.4 }, lengthOf: ({ length }: { length: number }) => length };
 const texts = (...lengths: number[]): { length: number }[] => lengths.map((length) => ({ length }));
 const lengthsOf = (batch: readonly { length: number }[]): number[] => batch.map(({ length }) => length);
 
@@ -27,7 +27,7 @@ describe('a batch of texts that are alike', () => {
         expect(batch).toContain(waiting[0]);
         expect(new Set(batch).size).toBe(batch.length);
         expect(batch.every((text) => waiting.includes(text))).toBe(true);
-        if (batch.length > 1) expect(paddedTokens(batch)).toBeLessThanOrEqual(bounds.mostPaddedTokens);
+        if (batch.length > 1) expect(paddedTokens(batch)).toBeLessThanOrEqual(bounds.most);
       }),
     );
   });
@@ -45,7 +45,7 @@ describe('a batch of texts that are alike', () => {
       return tokens;
     };
     const real = lengths.reduce((sum, length) => sum + length, 0);
-    const inOrder = computed((waiting) => waiting.slice(0, countThatFits(waiting, bounds.mostPaddedTokens)));
+    const inOrder = computed((waiting) => waiting.slice(0, countThatFits(waiting, bounds.most)));
     const alike = computed((waiting) => takeAlike(waiting, bounds));
     expect(inOrder).toBeGreaterThan(1.6 * real);
     expect(alike).toBeLessThan(1.35 * real);
