@@ -1,3 +1,5 @@
+import { createLogger } from '@embergate/platform/logs.ts';
+import { startRedisServer } from '@embergate/queue/redis-server.ts';
 import { expect, inject, it } from 'vitest';
 import { runCampaign } from './campaign/campaign.ts';
 import { FAULTS } from './campaign/faults.ts';
@@ -6,10 +8,11 @@ import { reportText } from './campaign/report-text.ts';
 import { reportOf } from './campaign/report.ts';
 
 const SEED = 4;
+const log = createLogger('test', 'silent');
 
 it('under load, every kind of failure once: the answer keeps coming, and nothing is lost, wrong or left behind', async () => {
   const findings = await runCampaign({
-    redisServer: inject('redisServer'),
+    startRedis: (where) => startRedisServer({ ...where, binary: inject('redisServer'), log }),
     modelDir: inject('modelDir'),
     faults: FAULTS,
     rounds: 1,

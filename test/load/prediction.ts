@@ -4,17 +4,12 @@
 // --layers 24  --hidden 1024  --seconds 60 (each load)  --loads 0.3,0.6 (shares of what one query at a time would fill)
 import { searchResponseSchema, type SearchResponse } from '@embergate/contracts/http-search.ts';
 import { isEnded } from '@embergate/contracts/index-job.ts';
-import { createLogger } from '@embergate/platform/logs.ts';
-import { defaultModelDir } from '@embergate/models/installed-model.ts';
-import { startRedisServer } from '@embergate/queue/redis-server.ts';
 import { RunningCluster } from '@embergate/testing/running-cluster.ts';
 import { temporaryFolder } from '@embergate/testing/running-embergate.ts';
 import { writeFiles } from '@embergate/testing/sample-project.ts';
-import { homedir } from 'node:os';
-import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { setTimeout as wait } from 'node:timers/promises';
-import { obtainRedisServer } from '../../apps/cli/src/up/valkey.ts';
+import { clusterParts } from './cluster-parts.ts';
 import { writeRandomBert } from './random-bert.ts';
 import { quantile } from './raw.ts';
 
@@ -120,20 +115,13 @@ async function indexTinyFolder({ clients: [client] }: RunningCluster): Promise<v
   }
 }
 
-const modelDir = process.env['MODEL_DIR'] ?? defaultModelDir({ home: homedir(), platform: process.platform });
-const binary = await obtainRedisServer({
-  path: process.env['PATH'],
-  cacheDir: dirname(modelDir),
-  signal: AbortSignal.timeout(300_000),
-  onFetch: () => undefined,
-});
-const log = createLogger('bench', 'warn');
+const { modelDir, startRedis } = await clusterParts();
 const folder = await temporaryFolder('random-bert');
 try {
   const shape = { layers: Number(values.layers), hidden: Number(values.hidden) };
   const model = await writeRandomBert(folder.path, shape, { modelDir });
   const cluster = await RunningCluster.start({
-    startRedis: (where) => startRedisServer({ ...where, binary, log }),
+    startRedis,
     modelDir,
     model: folder.path,
     tiers: ['cpu'],

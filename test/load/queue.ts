@@ -2,12 +2,11 @@
 // 3584 floats, no model, real Redis or Valkey over loopback, workers in processes of their own, rounds interleaved.
 import { encodeTokenIds } from '@embergate/contracts/embed-job.ts';
 import { createLogger } from '@embergate/platform/logs.ts';
-import { defaultModelDir } from '@embergate/models/installed-model.ts';
 import { Admissions } from '@embergate/queue/admissions.ts';
 import { connectRedis } from '@embergate/queue/connection.ts';
 import { EmbedSender } from '@embergate/queue/embed-sender.ts';
 import { RedisClock } from '@embergate/queue/redis-clock.ts';
-import { startRedisServer } from '@embergate/queue/redis-server.ts';
+import { stablePort } from '@embergate/testing/free-port.ts';
 import { cpuSecondsOf } from '@embergate/testing/process-usage.ts';
 import { descendantsOf } from '@embergate/testing/processes.ts';
 import { temporaryFolder } from '@embergate/testing/running-embergate.ts';
@@ -15,10 +14,8 @@ import { Queue, QueueEvents } from 'bullmq';
 import { fork, type ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { homedir } from 'node:os';
-import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { obtainRedisServer } from '../../apps/cli/src/up/valkey.ts';
+import { clusterParts } from './cluster-parts.ts';
 import { DIMENSIONS, PLAIN_QUEUE } from './queue-worker.ts';
 import { quantile } from './raw.ts';
 
@@ -180,15 +177,9 @@ function report(name: string, rounds: readonly Round[]): void {
   );
 }
 
-const modelDir = process.env['MODEL_DIR'] ?? defaultModelDir({ home: homedir(), platform: process.platform });
-const binary = await obtainRedisServer({
-  path: process.env['PATH'],
-  cacheDir: dirname(modelDir),
-  signal: AbortSignal.timeout(300_000),
-  onFetch: () => undefined,
-});
+const { startRedis } = await clusterParts();
 const folder = await temporaryFolder('queue-bench');
-const redis = await startRedisServer({ binary, dataDir: folder.path, log });
+const redis = await startRedis({ dataDir: folder.path, port: await stablePort() });
 const workers = [await startWorker('product', redis.url), await startWorker('bullmq', redis.url)] as const;
 const product = await productWays(redis.url);
 const plain = await plainWay(redis.url);
@@ -221,7 +212,7 @@ function ratio(name: string, ours: readonly Round[], theirs: readonly Round[]): 
 }
 
 try {
-  console.log(`vectors of ${DIMENSIONS} floats, ${ROUNDS} rounds of each way in turn, ${binary}\n`);
+  console.log(`vectors of ${DIMENSIONS} floats, ${ROUNDS} rounds of each way in turn\n`);
   for (const clients of CLIENTS) await compare(clients);
 } finally {
   await product.close();

@@ -1,6 +1,4 @@
 import type { IndexJob } from '@embergate/contracts/index-job.ts';
-import { createLogger } from '@embergate/platform/logs.ts';
-import { startRedisServer } from '@embergate/queue/redis-server.ts';
 import { eventually } from '@embergate/testing/eventually.ts';
 import type { StartRedis } from '@embergate/testing/kept-redis.ts';
 import type { ProcessInfo } from '@embergate/testing/processes.ts';
@@ -22,8 +20,7 @@ import { seededRandom, shuffled, type Random } from './random.ts';
 import { checkStored, wrongVectors, type StoredCheck } from './vector-checks.ts';
 
 export interface CampaignOptions {
-  /** Path of a Redis or Valkey server. */
-  redisServer: string;
+  startRedis: StartRedis;
   modelDir: string;
   faults: readonly Fault[];
   /** Times that each fault happens. */
@@ -66,10 +63,9 @@ export interface Findings {
   folder: string;
 }
 
-export const TIERS = ['gpu', 'cpu'] as const;
-export const DEADLINE_MS = 2_000;
-export const WELL_TIMEOUT_MS = 60_000;
-const log = createLogger('test', 'silent');
+const TIERS = ['gpu', 'cpu'] as const;
+const DEADLINE_MS = 2_000;
+const WELL_TIMEOUT_MS = 60_000;
 const COLLECTION = 'default';
 /** How long a query of the gpu tier is waited for once the cluster says that it is well. */
 const CARRIES_TIMEOUT_MS = 15_000;
@@ -77,8 +73,7 @@ const WARM_UP_MS = 2_000;
 
 /** Runs real processes under load, hurts them one after the other, and looks at everything afterwards. */
 export async function runCampaign(options: CampaignOptions): Promise<Findings> {
-  const { redisServer: binary, modelDir, say, keepFolder } = options;
-  const startRedis: StartRedis = (where) => startRedisServer({ ...where, binary, log });
+  const { startRedis, modelDir, say, keepFolder } = options;
   const cluster = await RunningCluster.start({ startRedis, modelDir, tiers: TIERS, gateways: 2 });
   say(`cluster of ${cluster.processes.length} processes in ${cluster.folder}`);
   const source = await temporaryFolder('bulk');

@@ -1,12 +1,7 @@
 // `npm run chaos`: the failure campaign of docs/benchmarks.md, on real processes of this machine.
 // --rounds N (10)  --seed S  --only kind,...  --short (short faults)  --rate N (15 queries/s)  --json  --keep (logs)
-import { DEFAULT_MODEL } from '@embergate/contracts/settings.ts';
-import { defaultModelDir } from '@embergate/models/installed-model.ts';
-import { ensureModel } from '@embergate/models/prepare.ts';
-import { homedir } from 'node:os';
-import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
-import { obtainRedisServer } from '../../../apps/cli/src/up/valkey.ts';
+import { clusterParts } from '../../load/cluster-parts.ts';
 import { runCampaign } from './campaign.ts';
 import { faultsNamed } from './faults.ts';
 import { FULL_PACE, SHORT_PACE } from './pace.ts';
@@ -30,17 +25,8 @@ const positive = (name: 'rounds' | 'seed' | 'rate'): number => {
   return value;
 };
 
-const modelDir = process.env['MODEL_DIR'] ?? defaultModelDir({ home: homedir(), platform: process.platform });
-await ensureModel(DEFAULT_MODEL, { modelDir });
-const redisServer = await obtainRedisServer({
-  path: process.env['PATH'],
-  cacheDir: dirname(modelDir),
-  signal: AbortSignal.timeout(300_000),
-  onFetch: () => undefined,
-});
 const findings = await runCampaign({
-  redisServer,
-  modelDir,
+  ...(await clusterParts()),
   faults: faultsNamed(values.only?.split(',')),
   rounds: positive('rounds'),
   seed: positive('seed'),
