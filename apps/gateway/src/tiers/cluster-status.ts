@@ -1,7 +1,9 @@
+import { AppError } from '@embergate/contracts/errors.ts';
 import type { Cluster } from '@embergate/contracts/http-cluster.ts';
 import { LANES, type Heartbeat, type TierName } from '@embergate/contracts/tiers.ts';
 import type { WorkerView } from '@embergate/embedding/transport.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
+import { withTimeout } from '@embergate/platform/with-timeout.ts';
 import { stateOf } from '@embergate/routing/breaker.ts';
 import { requiredWorkers } from '@embergate/routing/required-workers.ts';
 import { TierStateTracker, type TierState } from '@embergate/routing/tier-state.ts';
@@ -25,6 +27,7 @@ export interface ClusterStatusParts {
 /** A query of usual length. */
 const USUAL_TOKENS = 16;
 const TICK_MS = 500;
+const DESCRIBE_TIMEOUT_MS = 2_000;
 const TICKS_PER_SWEEP = 10;
 const BREAKER_LEVELS = { closed: 0, half_open: 1, open: 2 } as const;
 
@@ -55,16 +58,12 @@ export class ClusterStatus {
     clearInterval(this.#timer);
   }
 
-  /** @throws AppError `queue_down`. */
+  /** @throws AppError `queue_down`, also when the queue hangs. */
   async describe(): Promise<Cluster> {
     const { board, lanes, space, store } = this.#parts;
-    await board.refresh();
-    return {
-      tiers: board.tiers.map((tier) => this.#describe(tier)),
-      lanes: await lanes.depths(board.tiers),
-      space,
-      store,
-    };
+    const reading = Promise.all([lanes.depths(board.tiers), board.refresh()]);
+    const [depths] = await withTimeout(reading, DESCRIBE_TIMEOUT_MS, queueSilent);
+    return { tiers: board.tiers.map((tier) => this.#describe(tier)), lanes: depths, space, store };
   }
 
   fill(gauges: TierGauges): void {
@@ -172,5 +171,8 @@ export class ClusterStatus {
     }
   }
 }
+
+const queueSilent = (): AppError =>
+  new AppError('queue_down', 'The queue is silent.', { details: { retryAfterMs: 1_000 } });
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);

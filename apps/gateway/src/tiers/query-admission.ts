@@ -62,7 +62,7 @@ export class QueryAdmission {
     this.#count(board.tiers.slice(0, 1), request);
     const draw = Math.random();
     let isFresh = false;
-    for (let races = 0; ; ) {
+    for (let races = 0; ;) {
       signal?.throwIfAborted();
       const remainingMs = until - performance.now();
       const decision = decide({ tiers: board.views(), tokens, remainingMs, firstTierOnly, excluded, draw });
@@ -132,7 +132,7 @@ const queueSilent = (): AppError =>
     details: { reason: 'queue_down', retryAfterMs: 1_000 },
   });
 
-const queueLate = (): AppError =>
+export const queueLate = (): AppError =>
   new AppError('deadline_exceeded', 'The queue did not answer within the deadline.', {
     details: { reason: 'queue_down' },
   });

@@ -29,6 +29,7 @@ export interface TierBreakersParts {
 }
 
 type Call = () => Promise<unknown>;
+type Detector = CircuitBreaker<[Call], unknown>;
 
 const TICK_MS = 100;
 /** Half of at least three calls within five seconds. Saturation is decided elsewhere, and is no failure. */
@@ -46,15 +47,20 @@ const DETECTOR = {
 /** What speaks against a tier. Others are the caller's doing, or the queue's. */
 const TIER_FAILURES: ReadonlySet<ErrorCode> = new Set(['embedding_failed', 'deadline_exceeded', 'internal']);
 
+/** A canary that failed for want of the queue says nothing about the tier. */
+const QUEUE_FAILURES: ReadonlySet<ErrorCode> = new Set(['queue_down', 'storage_full']);
+
 /**
  * One circuit breaker a tier: opossum detects failures of this gateway's calls, the shared record decides for all
  * gateways (libs/routing/src/breaker.ts has its states). When one detector opens, the record is opened, and every
- * gateway's opossum is set from it.
+ * gateway's opossum is set from it. A tier that returns gets a new detector: its old failures have been paid for.
  */
 export class TierBreakers {
   readonly #parts: TierBreakersParts;
-  readonly #detectors = new Map<TierName, CircuitBreaker<[Call], unknown>>();
+  readonly #detectors = new Map<TierName, Detector>();
   readonly #known = new Map<TierName, BreakerRecord>();
+  /** Tiers whose record this gateway is about to change: while Redis hangs, changes would pile up. */
+  readonly #advancing = new Set<TierName>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(parts: TierBreakersParts) {
@@ -63,8 +69,9 @@ export class TierBreakers {
     parts.board.onLoad((tier, load) => this.#follow(tier, load));
   }
 
+  /** Reads the records ten times a second: a change that nobody told is seen, and a queue that hangs is noticed. */
   start(): void {
-    this.#timer = setInterval(() => void this.#tick(), TICK_MS);
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
   }
 
   stop(): void {
@@ -75,22 +82,29 @@ export class TierBreakers {
   /** Makes a call to a tier under its breaker. */
   async call<T>(tier: TierName, work: () => Promise<T>): Promise<T> {
     const detector = this.#detectors.get(tier);
-    return detector ? ((await detector.fire(work)) as T) : work();
+    // The shared record has let it through; this detector has opened and the others don't know yet, or it is stopping.
+    if (!detector?.closed) return work();
+    const isReturning = (): boolean => this.#parts.board.load(tier).breaker.state === 'ramp';
+    const wasReturning = isReturning();
+    try {
+      return (await detector.fire(work)) as T;
+    } catch (thrown) {
+      // While a tier returns, one failure counts more than one among many; one of a call from before says nothing new.
+      const isOfThisReturn = wasReturning && isReturning() && this.#detectors.get(tier) === detector;
+      if (isOfThisReturn && speaksAgainstTier(thrown)) void this.#open(tier, toAppError(thrown).message);
+      throw thrown;
+    }
   }
 
-  #detector(tier: TierName): CircuitBreaker<[Call], unknown> {
-    const errorFilter = (thrown: unknown): boolean => {
-      const { code, details } = toAppError(thrown);
-      return !TIER_FAILURES.has(code) || details['isEvidence'] === false;
-    };
-    const detector = new CircuitBreaker((work: Call) => work(), { ...DETECTOR, errorFilter });
+  #detector(tier: TierName): Detector {
+    const errorFilter = (thrown: unknown): boolean => !speaksAgainstTier(thrown);
+    const detector: Detector = new CircuitBreaker((work: Call) => work(), { ...DETECTOR, errorFilter });
     let last = '';
     detector.on('failure', (error) => (last = toAppError(error).message));
-    detector.on(
-      'open',
-      () =>
-        void this.#open(tier, `${detector.stats.failures} of ${detector.stats.fires} calls failed: ${last}`),
-    );
+    detector.on('open', () => {
+      const { failures, fires } = detector.stats;
+      void this.#open(tier, `${failures} of ${fires} calls failed: ${last}`);
+    });
     return detector;
   }
 
@@ -101,8 +115,10 @@ export class TierBreakers {
     const detector = this.#detectors.get(tier);
     if (breaker.state === 'open') {
       if (detector?.closed) detector.open();
-    } else if (detector?.opened) detector.close();
-    // A failure while the tier returns takes it back at once.
+    } else if (detector?.opened) {
+      detector.shutdown();
+      this.#detectors.set(tier, this.#detector(tier));
+    }
     if (before === undefined || stateOf(before) === stateOf(breaker)) return;
     const { reason, openUntil, opens } = breaker;
     const forMs = Math.max(0, Math.round(openUntil - this.#parts.clock.now()));
@@ -118,39 +134,42 @@ export class TierBreakers {
     );
   }
 
-  /** A failure while a tier returns counts more than one among many. */
-  async reportFailure(tier: TierName, reason: string): Promise<void> {
-    if (this.#parts.board.load(tier).breaker.state !== 'ramp') return;
-    await this.#open(tier, reason);
+  #tick(): void {
+    const { board } = this.#parts;
+    board.refresh().catch(() => undefined);
+    for (const tier of board.tiers) {
+      if (this.#advancing.has(tier)) continue;
+      this.#advancing.add(tier);
+      void this.#advance(tier).finally(() => this.#advancing.delete(tier));
+    }
   }
 
-  async #tick(): Promise<void> {
+  /** What time brings: the end of a ramp, or of a dwell. */
+  async #advance(tier: TierName): Promise<void> {
     const { board, clock } = this.#parts;
-    for (const tier of board.tiers) {
-      const { breaker } = board.load(tier);
-      const now = clock.now();
-      if (rampIsDone(breaker, now))
-        await this.#change(tier, (record) => (rampIsDone(record, now) ? closed(record, now) : null));
-      else if (mayProbe(breaker, now) && board.view(tier).workers.length > 0) await this.#probe(tier);
-    }
+    const { breaker } = board.load(tier);
+    const now = clock.now();
+    if (rampIsDone(breaker, now))
+      await this.#change(tier, (record) => (rampIsDone(record, now) ? closed(record, now) : null));
+    else if (mayProbe(breaker, now) && board.view(tier).workers.length > 0) await this.#probe(tier);
   }
 
   /** One gateway has the lease; the others wait for what it finds. */
   async #probe(tier: TierName): Promise<void> {
-    const { gatewayId, probe } = this.#parts;
+    const { gatewayId, probe, board } = this.#parts;
     const leased = await this.#change(tier, (record, now) =>
       mayProbe(record, now) ? probing(record, now, gatewayId) : null,
     );
     if (!leased) return;
-    const failure = await probe(tier).then(
-      () => null,
-      (error: unknown) => toAppError(error).message,
-    );
+    const startedAt = performance.now();
+    const failure = await probe(tier).then(() => null, toAppError);
+    // The queue's doing: the lease runs out, and whoever is first tries again.
+    if (failure && (QUEUE_FAILURES.has(failure.code) || board.wasSilentSince(startedAt))) return;
     await this.#change(tier, (record, now) => {
       if (record.probeBy !== gatewayId) return null;
       return failure === null
         ? ramping(record, now)
-        : opened(record, now, { reason: `canary: ${failure}`, draw: Math.random() });
+        : opened(record, now, { reason: `canary: ${failure.message}`, draw: Math.random() });
     });
   }
 
@@ -175,3 +194,8 @@ export class TierBreakers {
     return false;
   }
 }
+
+const speaksAgainstTier = (thrown: unknown): boolean => {
+  const { code, details } = toAppError(thrown);
+  return TIER_FAILURES.has(code) && details['isEvidence'] !== false;
+};

@@ -1,0 +1,215 @@
+import { DEFAULT_MODEL } from '@embergate/contracts/settings.ts';
+import { spaceId, type EmbeddingSpace } from '@embergate/contracts/space.ts';
+import { BulkTransport } from '@embergate/embedding/bulk-transport.ts';
+import { findModel, type InstalledModel } from '@embergate/models/installed-model.ts';
+import { loadTokenizer } from '@embergate/models/tokenizer.ts';
+import { createLogger } from '@embergate/platform/logs.ts';
+import { VectorCache } from '@embergate/queue/vector-cache.ts';
+import { eventually } from '@embergate/testing/eventually.ts';
+import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest';
+import { Coalescer } from '../src/coalescer.ts';
+import { Embedder } from '../src/embedder.ts';
+import { createGatewayMetrics } from '../src/metrics.ts';
+import { QueryCache } from '../src/query-cache.ts';
+import { TextTokens } from '../src/text-tokens.ts';
+import { SPACE, vectorOf } from './tiers/scripted-worker.ts';
+import { TIERS, TierWorld } from './tiers/tier-world.ts';
+
+let world: TierWorld;
+let model: InstalledModel;
+let texts: TextTokens;
+beforeAll(async () => {
+  world = await TierWorld.start();
+  model = await findModel(DEFAULT_MODEL, { modelDir: inject('modelDir') });
+  texts = new TextTokens(model, await loadTokenizer(model.tokenizerPath, { maxTokens: model.maxTokens }));
+});
+afterAll(() => world.stop());
+afterEach(() => world.reset());
+
+/** The embedder of one gateway, with the real tokenizer and cache. Workers are scripted. */
+async function embedder() {
+  const { router, redis, sender, workers } = await world.gateway();
+  const lookups: string[] = [];
+  const made = new Embedder({
+    model,
+    tiers: TIERS,
+    texts,
+    cache: new QueryCache({
+      shared: new VectorCache(redis, createLogger('test', 'silent')),
+      firstTier: 'gpu',
+      onLookup: (layer) => lookups.push(layer),
+    }),
+    inFlight: new Coalescer(),
+    router,
+    bulk: new BulkTransport({ transport: sender, workers, space: SPACE, tiers: TIERS }),
+    metrics: createGatewayMetrics(),
+  });
+  const ask = (text: string, options: { firstTierOnly?: boolean; signal?: AbortSignal } = {}) =>
+    made.embedOne(text, 'query', { deadlineMs: 2_000, ...options });
+  return { made, ask, lookups };
+}
+const idsOf = (text: string): Uint32Array => texts.encode([text], 'query').inputs[0] as Uint32Array;
+const TEXT = 'retry with backoff';
+
+describe('one text', () => {
+  it('comes with who made its vector, where, how fast, and what each step took', async () => {
+    const { made, ask } = await embedder();
+    const gpu = await world.worker('gpu');
+    const { vector, report, tokens, timingsMs, warnings } = await ask(TEXT);
+    expect(vector).toEqual(vectorOf(idsOf(TEXT)));
+    expect(tokens).toBe(idsOf(TEXT).length);
+    expect(report).toEqual({
+      model: model.name,
+      space: made.space,
+      variant: 'variant-of-gpu',
+      tier: 'gpu',
+      device: 'gpu',
+      degraded: false,
+      reason: null,
+      cached: false,
+      predictedMs: expect.any(Number),
+      tookMs: expect.any(Number),
+    });
+    expect(warnings).toEqual([]);
+    expect(timingsMs.inference).toBe(1);
+    const steps = Object.values(timingsMs).reduce((sum, ms) => sum + ms, 0);
+    expect(steps).toBeCloseTo(report.tookMs, 1);
+    expect(gpu.begun).toHaveLength(1);
+  });
+
+  it('that was asked for before comes from the cache, in every gateway; another input type does not', async () => {
+    const [one, other] = [await embedder(), await embedder()];
+    const gpu = await world.worker('gpu');
+    const first = await one.ask(TEXT);
+    const again = await one.ask(TEXT);
+    expect(again.report).toMatchObject({ tier: 'gpu', degraded: false, cached: true, predictedMs: null });
+    expect(again.vector).toEqual(first.vector);
+    // What a gateway makes reaches the others a moment later.
+    await eventually('the other has it', async () => (await other.ask(TEXT)).report.cached);
+    const met = gpu.begun.length;
+    await one.made.embedOne(TEXT, 'document', { deadlineMs: 2_000 });
+    expect(gpu.begun).toHaveLength(met + 1);
+    expect(one.lookups).toEqual(['miss', 'local', 'miss']);
+  });
+
+  it('from another tier than the first says why, and that it takes longer; from the cache only why', async () => {
+    const { ask } = await embedder();
+    const cpu = await world.worker('cpu');
+    const { report, warnings } = await ask(TEXT);
+    expect(report).toMatchObject({
+      tier: 'cpu',
+      device: 'cpu',
+      degraded: true,
+      reason: 'gpu_absent',
+      cached: false,
+    });
+    expect(warnings).toEqual([{ code: 'latency_degraded', message: expect.stringContaining('gpu_absent') }]);
+    const again = await ask(TEXT);
+    expect(again.report).toMatchObject({ tier: 'cpu', degraded: true, reason: 'gpu_absent', cached: true });
+    expect(again.warnings).toEqual([]);
+    expect(cpu.begun).toHaveLength(1);
+    // Who wants the first tier only is not content with what the other one made.
+    await expect(ask(TEXT, { firstTierOnly: true })).rejects.toMatchObject({
+      code: 'no_tier_available',
+      details: { reason: 'gpu_absent' },
+    });
+    await world.worker('gpu');
+    const first = await ask(TEXT, { firstTierOnly: true });
+    expect(first.report).toMatchObject({ tier: 'gpu', degraded: false, reason: null, cached: false });
+    expect((await ask(TEXT)).report).toMatchObject({ tier: 'gpu', cached: true });
+  });
+
+  it('that many want at once is computed once; who leaves takes nothing from the others', async () => {
+    const { ask } = await embedder();
+    const gpu = await world.worker('gpu');
+    await world.worker('cpu');
+    gpu.act = 'is silent';
+    const leaving = new AbortController();
+    const left = ask(TEXT, { signal: leaving.signal, firstTierOnly: true });
+    const asked = Array.from({ length: 20 }, () => ask(TEXT, { firstTierOnly: true }));
+    await eventually('it is begun', () => gpu.begun.length === 1);
+    leaving.abort(new Error('the client left'));
+    await expect(left).rejects.toThrow('the client left');
+    gpu.speakUp();
+    for (const { report, vector } of await Promise.all(asked)) {
+      expect(report).toMatchObject({ tier: 'gpu', cached: false });
+      expect(vector).toEqual(vectorOf(idsOf(TEXT)));
+    }
+    expect(gpu.begun).toHaveLength(1);
+    await world.isAllGivenBack();
+  });
+
+  it('that all have left is computed no more', async () => {
+    const { ask } = await embedder();
+    const gpu = await world.worker('gpu', { concurrency: 1 });
+    gpu.act = 'is silent';
+    const busy = ask('what comes first');
+    await eventually('the worker is busy', () => gpu.begun.length === 1);
+    const leaving = new AbortController();
+    const asked = [ask(TEXT, { signal: leaving.signal }), ask(TEXT, { signal: leaving.signal })];
+    await eventually('it waits', async () => (await world.leftOf('gpu')).places === 2);
+    leaving.abort(new Error('the client left'));
+    for (const call of asked) await expect(call).rejects.toThrow('the client left');
+    gpu.act = 'answers';
+    gpu.speakUp();
+    await busy;
+    await world.isAllGivenBack();
+    expect(gpu.begun).toHaveLength(1);
+  });
+
+  it('of a collection in another space is refused, and nobody computes it', async () => {
+    const { made } = await embedder();
+    const gpu = await world.worker('gpu');
+    const space: EmbeddingSpace = { ...model.space, revision: 'another' };
+    const options = { space, deadlineMs: 2_000, firstTierOnly: false };
+    await expect(made.embedQuery(TEXT, options)).rejects.toMatchObject({ code: 'space_mismatch' });
+    await expect(made.embedQuery(TEXT, { ...options, space: model.space })).resolves.toMatchObject({
+      report: { space: spaceId(model.space) },
+    });
+    expect(gpu.begun).toHaveLength(1);
+  });
+
+  it('longer than the model reads is cut, and that is said', async () => {
+    const { ask } = await embedder();
+    await world.worker('gpu');
+    const { tokens, warnings } = await ask('word '.repeat(5_000));
+    expect(tokens).toBe(model.maxTokens);
+    expect(warnings).toMatchObject([{ code: 'query_truncated' }]);
+    expect(warnings[0]?.message).toContain(`${model.name} reads ${model.maxTokens} tokens`);
+  });
+});
+
+describe('a list of texts', () => {
+  const list = Array.from({ length: 200 }, (_, n) => `${n} bottles of beer`);
+
+  it('comes in the order given, with its tokens counted', async () => {
+    const { made } = await embedder();
+    await world.worker('gpu');
+    const { vectors, tokens, report } = await made.embedList(list, 'document', { deadlineMs: 60_000 });
+    const { inputs } = texts.encode(list, 'document');
+    expect(vectors).toEqual(inputs.map(vectorOf));
+    expect(tokens).toBe(inputs.reduce((sum, ids) => sum + ids.length, 0));
+    expect(report).toMatchObject({
+      tier: 'gpu',
+      degraded: false,
+      reason: null,
+      cached: false,
+      predictedMs: null,
+    });
+  });
+
+  it('from another tier than the first says so', async () => {
+    const { made } = await embedder();
+    await world.worker('cpu');
+    const { report } = await made.embedList(list, 'document', { deadlineMs: 60_000 });
+    expect(report).toMatchObject({ tier: 'cpu', degraded: true, reason: 'gpu_absent' });
+  });
+
+  it('that nobody can take is refused', async () => {
+    const { made } = await embedder();
+    await expect(made.embedList(list, 'document', { deadlineMs: 60_000 })).rejects.toMatchObject({
+      code: 'no_tier_available',
+      details: { reason: 'gpu_absent' },
+    });
+  });
+});
