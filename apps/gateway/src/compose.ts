@@ -19,6 +19,7 @@ import { IndexQueue } from '@embergate/queue/index-queue.ts';
 import { RedisClock } from '@embergate/queue/redis-clock.ts';
 import { VectorCache } from '@embergate/queue/vector-cache.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
+import { whyNot } from '@embergate/routing/decision.ts';
 import { randomUUID } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -106,6 +107,7 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
   const store = await openStore(parts.store);
   lifecycle.onClose('store', () => store.close());
 
+  const [firstTier] = tiers as [TierName];
   const metrics = createGatewayMetrics();
   const space = spaceId(model.space);
   const admissions = new Admissions(redis);
@@ -147,7 +149,7 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
   });
   const cache = new QueryCache({
     shared: new VectorCache(redis, log),
-    firstTier: tiers[0] as TierName,
+    firstTier,
     onLookup: (layer) => metrics.cacheLookups.inc({ layer }),
   });
   const embedder = new Embedder({
@@ -158,6 +160,7 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
     inFlight: new Coalescer(),
     router,
     bulk: new BulkTransport({ transport: sender, workers, space, tiers }),
+    whyNotFirst: () => `${firstTier}_${whyNot(board.view(firstTier), {})}`,
     metrics,
   });
   const { queryDeadlineMs } = parts;

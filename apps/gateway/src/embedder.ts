@@ -27,6 +27,8 @@ export interface EmbedderParts {
   inFlight: Coalescer<MadeVector>;
   router: QueryRouter;
   bulk: BulkTransport;
+  /** Why the first declared tier takes nothing now, as answers say it. */
+  whyNotFirst: () => string;
   metrics: GatewayMetrics;
 }
 
@@ -130,7 +132,7 @@ export class Embedder implements QueryEmbedder {
     });
     const { variant, device } = by as EmbedAnswer['meta'];
     const tier = (by as EmbedAnswer['meta']).tier as TierName;
-    const reason = this.#rank(tier) > 0 ? `${this.#parts.tiers[0]}_absent` : null;
+    const reason = this.#rank(tier) > 0 ? this.#parts.whyNotFirst() : null;
     const made = { tier, variant, device, reason, cached: false, predictedMs: null };
     return { vectors, tokens, report: this.#report(made, performance.now() - startedAt) };
   }

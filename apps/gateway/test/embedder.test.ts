@@ -42,6 +42,7 @@ async function embedder() {
     inFlight: new Coalescer(),
     router,
     bulk: new BulkTransport({ transport: sender, workers, space: SPACE, tiers: TIERS }),
+    whyNotFirst: () => 'gpu_starting',
     metrics: createGatewayMetrics(),
   });
   const ask = (text: string, options: { firstTierOnly?: boolean; signal?: AbortSignal } = {}) =>
@@ -202,7 +203,7 @@ describe('a list of texts', () => {
     const { made } = await embedder();
     await world.worker('cpu');
     const { report } = await made.embedList(list, 'document', { deadlineMs: 60_000 });
-    expect(report).toMatchObject({ tier: 'cpu', degraded: true, reason: 'gpu_absent' });
+    expect(report).toMatchObject({ tier: 'cpu', degraded: true, reason: 'gpu_starting' });
   });
 
   it('that nobody can take is refused', async () => {

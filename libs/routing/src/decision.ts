@@ -90,7 +90,10 @@ function candidatesOf({ tiers, tokens, remainingMs, firstTierOnly, excluded, dra
 }
 
 /** The word for a tier that was passed over, as answers and headers say it. */
-function whyNot(view: TierView, { excluded }: Question): 'saturated' | 'down' | 'starting' | 'absent' {
+export function whyNot(
+  view: TierView,
+  { excluded }: Pick<Question, 'excluded'>,
+): 'saturated' | 'down' | 'starting' | 'absent' {
   if (excluded?.has(view.name) || (view.workers.length > 0 && view.share < 1)) return 'down';
   if (view.workers.length > 0) return 'saturated';
   if (view.starting > 0) return 'starting';

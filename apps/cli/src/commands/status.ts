@@ -1,7 +1,32 @@
+import type { Cluster } from '@embergate/contracts/http-cluster.ts';
 import { Command } from 'commander';
 import pc from 'picocolors';
 import { clientOf, withRemoteOptions, type CliContext, type RemoteOptions } from '../context.ts';
 import { EXIT, print, printJson, table } from '../output.ts';
+
+const TIER_COLUMNS = [
+  'TIER',
+  'STATE',
+  'BREAKER',
+  'WORKERS',
+  'NEEDED',
+  'BACKLOG',
+  'DEVICES',
+  'TYPICAL QUERY',
+  'TOKENS/S',
+];
+
+const tierRow = (tier: Cluster['tiers'][number]): string[] => [
+  tier.name,
+  tier.state,
+  tier.breaker.replace('_', ' '),
+  String(tier.workers),
+  String(tier.requiredWorkers),
+  `${tier.backlogTokens} tokens`,
+  tier.devices.join(', ') || '-',
+  tier.predictedMs === null ? '-' : `${tier.predictedMs.toFixed(1)} ms`,
+  String(Math.round(tier.tokensPerSecond)),
+];
 
 export function statusCommand(context: CliContext): Command {
   return withRemoteOptions(new Command('status').description('tiers, collections and readiness')).action(
@@ -20,32 +45,7 @@ export function statusCommand(context: CliContext): Command {
       for (const [name, check] of Object.entries(readiness.checks))
         if (check !== 'ok') print(pc.red(`  ${name}: ${check}`));
       print('');
-      print(
-        table([
-          [
-            'TIER',
-            'STATE',
-            'BREAKER',
-            'WORKERS',
-            'NEEDED',
-            'BACKLOG',
-            'DEVICES',
-            'TYPICAL QUERY',
-            'TOKENS/S',
-          ],
-          ...cluster.tiers.map((tier) => [
-            tier.name,
-            tier.state,
-            tier.breaker.replace('_', ' '),
-            String(tier.workers),
-            String(tier.requiredWorkers),
-            `${tier.backlogTokens} tokens`,
-            tier.devices.join(', ') || '-',
-            tier.predictedMs === null ? '-' : `${tier.predictedMs.toFixed(1)} ms`,
-            String(Math.round(tier.tokensPerSecond)),
-          ]),
-        ]),
-      );
+      print(table([TIER_COLUMNS, ...cluster.tiers.map(tierRow)]));
       print('');
       if (collections.length === 0) return print('No collection yet: `embergate index DIR` makes one.');
       const rows = collections.flatMap(({ name, repos, sizeBytes }) =>
