@@ -1,10 +1,13 @@
 // The workers of test/load/queue.ts, each way in a process of its own: no model, so that only the way costs.
 // argv: `product` or `bullmq`, then the URL of Redis. Over the channel: `{type: 'usage'}` asks for its processor time.
+import { decodeTokenIds } from '@embergate/contracts/embed-job.ts';
+import type { EmbeddingBackend } from '@embergate/embedding/backend.ts';
+import { Batcher } from '@embergate/embedding/batcher.ts';
 import { createLogger } from '@embergate/platform/logs.ts';
-import { Admissions } from '@embergate/queue/admissions.ts';
 import { connectRedis } from '@embergate/queue/connection.ts';
 import { EmbedReceiver } from '@embergate/queue/embed-receiver.ts';
 import { RedisClock } from '@embergate/queue/redis-clock.ts';
+import { LiveFit } from '@embergate/routing/fit.ts';
 import { Worker } from 'bullmq';
 
 export const DIMENSIONS = 3_584;
@@ -14,33 +17,41 @@ const CONCURRENCY = 64;
 
 const vector = Float32Array.from({ length: DIMENSIONS }, (_, n) => Math.sin(n));
 
+/** Instead of a model: each text has the same vector, at once. */
+const noModel: EmbeddingBackend = {
+  device: 'none',
+  dimensions: DIMENSIONS,
+  isReady: true,
+  whenReady: async () => undefined,
+  embed: async (batch) => {
+    const vectors = new Float32Array(batch.length * DIMENSIONS);
+    batch.forEach((_ids, row) => vectors.set(vector, row * DIMENSIONS));
+    return vectors;
+  },
+  close: async () => undefined,
+};
+/** Both ways batch, as a worker does. */
+const batcher = new Batcher({ backend: noModel, fit: new LiveFit({ a: 0.1, b: 0.001 }) });
+const embed = async (inputs: readonly string[]): Promise<Float32Array> =>
+  (await batcher.submit(inputs.map(decodeTokenIds), { lane: 'query' })).vectors;
+
 async function serveProduct(url: string): Promise<void> {
   const log = createLogger('bench', 'warn');
   const redis = await connectRedis({ url, patience: 'patient', log });
   const clock = new RedisClock(redis);
   await clock.start();
+  const made = { count: 1, dimensions: DIMENSIONS, queueMs: 0, inferenceMs: 0 };
+  const by = { workerId: 'bench', tier: 'cpu', variant: 'none', device: 'none' };
   new EmbedReceiver({
     redis,
     clock,
-    admissions: new Admissions(redis),
     tier: 'cpu',
     lane: 'query',
     concurrency: CONCURRENCY,
     log,
     handler: async (job) => ({
-      meta: {
-        status: 'ok',
-        id: job.id,
-        count: 1,
-        dimensions: DIMENSIONS,
-        workerId: 'bench',
-        tier: 'cpu',
-        variant: 'none',
-        device: 'none',
-        queueMs: 0,
-        inferenceMs: 0,
-      },
-      vectors: vector,
+      meta: { status: 'ok', id: job.id, ...made, ...by },
+      vectors: await embed(job.inputs),
     }),
   });
 }
@@ -48,9 +59,12 @@ async function serveProduct(url: string): Promise<void> {
 async function servePlain(url: string): Promise<void> {
   const { hostname: host, port } = new URL(url);
   const connection = { host, port: Number(port), maxRetriesPerRequest: null };
-  const worker = new Worker(
+  const worker = new Worker<{ inputs: string[] }>(
     PLAIN_QUEUE,
-    async () => Buffer.from(vector.buffer, vector.byteOffset, vector.byteLength).toString('base64'),
+    async ({ data }) => {
+      const { buffer, byteOffset, byteLength } = await embed(data.inputs);
+      return Buffer.from(buffer, byteOffset, byteLength).toString('base64');
+    },
     { connection, concurrency: CONCURRENCY },
   );
   await worker.waitUntilReady();

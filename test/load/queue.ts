@@ -20,8 +20,11 @@ import { DIMENSIONS, PLAIN_QUEUE } from './queue-worker.ts';
 import { quantile } from './raw.ts';
 
 const ROUNDS = 7;
-const CLIENTS = [1, 64];
-const REQUESTS: Record<number, number> = { 1: 500, 64: 6_000 };
+const CASES = [
+  { clients: 1, requests: 500, gateways: 1 },
+  { clients: 64, requests: 6_000, gateways: 1 },
+  { clients: 64, requests: 6_000, gateways: 2 },
+];
 const WARM_UP_REQUESTS = 2_000;
 const DEADLINE_MS = 30_000;
 /** A query of usual length. */
@@ -171,26 +174,49 @@ function report(name: string, rounds: readonly Round[]): void {
   const rates = rounds.map(({ perSecond }) => perSecond);
   const cpu = (['senderCpu', 'workerCpu', 'redisCpu'] as const).map((key) => median(key).toFixed(3));
   console.log(
-    `${name.padEnd(40)} p50 ${quantile(times, 0.5).toFixed(2)} ms  p99 ${quantile(times, 0.99).toFixed(2)} ms  ` +
+    `${name.padEnd(28)} p50 ${quantile(times, 0.5).toFixed(2)} ms  p99 ${quantile(times, 0.99).toFixed(2)} ms  ` +
       `${median('perSecond').toFixed(0)}/s (${Math.min(...rates).toFixed(0)} to ${Math.max(...rates).toFixed(0)})  ` +
       `processor time a request, ms: sender ${cpu[0]}, worker ${cpu[1]}, redis ${cpu[2]}`,
   );
+}
+
+/** Callers are spread over gateways in turn. */
+function inTurn(ways: readonly Way[]): Way {
+  let calls = 0;
+  return (jobId) => (ways[calls++ % ways.length] as Way)(jobId);
 }
 
 const { startRedis } = await clusterParts();
 const folder = await temporaryFolder('queue-bench');
 const redis = await startRedis({ dataDir: folder.path, port: await stablePort() });
 const workers = [await startWorker('product', redis.url), await startWorker('bullmq', redis.url)] as const;
-const product = await productWays(redis.url);
-const plain = await plainWay(redis.url);
-const contestants: readonly Contestant[] = [
-  { name: 'enqueue to vector', way: product.send, worker: workers[0], prepare: product.admitAll },
-  { name: 'the same with its admission', way: product.admitAndSend, worker: workers[0] },
-  { name: 'waitUntilFinished', way: plain.way, worker: workers[1] },
-];
 
-async function compare(clients: number): Promise<void> {
-  const requests = REQUESTS[clients] ?? 1_000;
+interface Case {
+  clients: number;
+  requests: number;
+  /** Each with a Redis connection and an inbox, or event stream reader, of its own; all in this process. */
+  gateways: number;
+}
+
+async function compare({ clients, requests, gateways }: Case): Promise<void> {
+  const each = Array.from({ length: gateways });
+  const product = await Promise.all(each.map(() => productWays(redis.url)));
+  const plain = await Promise.all(each.map(() => plainWay(redis.url)));
+  const admitAll = (jobIds: readonly string[]) => product[0]?.admitAll(jobIds) ?? Promise.resolve();
+  const contestants: readonly Contestant[] = [
+    {
+      name: 'enqueue to vector',
+      way: inTurn(product.map(({ send }) => send)),
+      worker: workers[0],
+      prepare: admitAll,
+    },
+    {
+      name: 'the same with its admission',
+      way: inTurn(product.map((one) => one.admitAndSend)),
+      worker: workers[0],
+    },
+    { name: 'waitUntilFinished', way: inTurn(plain.map(({ way }) => way)), worker: workers[1] },
+  ];
   const rounds = new Map(contestants.map((contestant) => [contestant, [] as Round[]]));
   for (const contestant of contestants) await runRound(contestant, { clients, requests: WARM_UP_REQUESTS });
   for (let n = 0; n < ROUNDS; n++) {
@@ -198,10 +224,11 @@ async function compare(clients: number): Promise<void> {
     for (const contestant of n % 2 === 0 ? contestants : contestants.toReversed())
       rounds.get(contestant)?.push(await runRound(contestant, { clients, requests }));
   }
-  for (const [{ name }, done] of rounds)
-    report(`${name}, ${clients === 1 ? '1 client' : `${clients} clients`}`, done);
+  console.log(`${clients} at a time, ${gateways === 1 ? 'one gateway' : `${gateways} gateways`}`);
+  for (const [{ name }, done] of rounds) report(name, done);
   const [ours, withAdmission, theirs] = [...rounds.values()] as [Round[], Round[], Round[]];
   console.log(`  ${ratio('without admission', ours, theirs)}; ${ratio('with it', withAdmission, theirs)}\n`);
+  for (const one of [...product, ...plain]) await one.close();
 }
 
 /** Round by round, as the machine itself varies more than the ways do. */
@@ -213,10 +240,8 @@ function ratio(name: string, ours: readonly Round[], theirs: readonly Round[]): 
 
 try {
   console.log(`vectors of ${DIMENSIONS} floats, ${ROUNDS} rounds of each way in turn\n`);
-  for (const clients of CLIENTS) await compare(clients);
+  for (const one of CASES) await compare(one);
 } finally {
-  await product.close();
-  await plain.close();
   for (const worker of workers) worker.disconnect();
   await redis.stop();
   await folder.remove();

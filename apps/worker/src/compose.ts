@@ -94,7 +94,6 @@ export async function composeWorker(
     const receiver = new EmbedReceiver({
       redis,
       clock,
-      admissions,
       tier,
       lane: name,
       concurrency,

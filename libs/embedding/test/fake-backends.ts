@@ -10,7 +10,7 @@ const firstIds = (batch: readonly Uint32Array[]): number[] => batch.map((ids) =>
 const vectorsOf = (batch: readonly Uint32Array[]): Float32Array =>
   Float32Array.from(batch.flatMap((ids) => [ids[0] ?? 0, ids.length]));
 
-export const childEnded = (): AppError =>
+const childEnded = (): AppError =>
   new AppError('embedding_failed', 'The inference process ended (SIGKILL).', {
     details: { childEnded: true },
   });

@@ -11,7 +11,7 @@ import { parseJson } from './parse-json.ts';
  * nobody releases, because its gateway and its worker were killed, expires. Times are Redis's own. A job that is reserved
  * again, because the answer to the first call was lost, counts once.
  */
-const LIBRARY = `
+export const RELEASE_LUA = `
 local function release(keys, id)
   local tokens = redis.call('HGET', keys[1], id)
   if not tokens then return 0 end
@@ -23,7 +23,7 @@ local function release(keys, id)
 end
 `;
 /** KEYS tokens, expiry, total, batches, breakers; ARGV id, tokens, ttl ms, most tokens, tier, breaker as it was known or 'any'. */
-const RESERVE = `${LIBRARY}
+const RESERVE = `${RELEASE_LUA}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 1000)) do release(KEYS, id) end
@@ -40,7 +40,7 @@ end
 return {admitted, total, breaker, redis.call('HGETALL', KEYS[4])}
 `;
 /** KEYS tokens, expiry, total; ARGV id. */
-const RELEASE = `${LIBRARY} return release(KEYS, ARGV[1])`;
+const RELEASE = `${RELEASE_LUA} return release(KEYS, ARGV[1])`;
 
 type Reply = [admitted: number, total: number, breaker: string, batches: string[]];
 interface Scripts {

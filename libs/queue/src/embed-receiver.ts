@@ -8,10 +8,10 @@ import { toAppError } from '@embergate/contracts/errors.ts';
 import type { Lane, TierName } from '@embergate/contracts/tiers.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 import { Worker, type Job } from 'bullmq';
-import type { Admissions } from './admissions.ts';
+import { Admissions } from './admissions.ts';
 import type { Redis } from './connection.ts';
-import { INBOX_TTL_MS } from './inbox.ts';
 import { KEY_PREFIX, laneQueueName } from './names.ts';
+import { Outbox } from './outbox.ts';
 import type { RedisClock } from './redis-clock.ts';
 
 /** Computes the answer to a job. What it throws becomes an error reply. */
@@ -20,7 +20,6 @@ export type EmbedHandler = (job: EmbedJob, lane: Lane) => Promise<EmbedReply>;
 export interface EmbedReceiverOptions {
   redis: Redis;
   clock: RedisClock;
-  admissions: Admissions;
   tier: TierName;
   lane: Lane;
   /** Jobs taken at a time, to begin with. */
@@ -32,8 +31,6 @@ export interface EmbedReceiverOptions {
 /** A frozen worker may have swallowed the wake-up of a job; others look for themselves this often (seconds). */
 const DRAIN_DELAY_SECONDS = 0.1;
 const LOCK_MS = 10_000;
-/** Approximate: an answer of 64 x 3584 floats has 0.9 MB. */
-const INBOX_MAX_ENTRIES = 1_000;
 
 /**
  * Takes the jobs of one lane and answers each on its sender's inbox, before BullMQ is told that the job is done.
@@ -42,10 +39,14 @@ const INBOX_MAX_ENTRIES = 1_000;
 export class EmbedReceiver {
   readonly #worker: Worker;
   readonly #options: EmbedReceiverOptions;
+  readonly #outbox: Outbox;
+  readonly #admissions: Admissions;
 
   constructor(options: EmbedReceiverOptions) {
     this.#options = options;
     const { redis, tier, lane, concurrency, log } = options;
+    this.#outbox = new Outbox(redis, { tier, lane });
+    this.#admissions = new Admissions(redis);
     this.#worker = new Worker(laneQueueName(tier, lane), (job) => this.#process(job), {
       connection: redis,
       prefix: KEY_PREFIX,
@@ -79,27 +80,25 @@ export class EmbedReceiver {
 
   async #process(bullJob: Job): Promise<void> {
     const job = embedJobSchema.parse(bullJob.data);
+    const { log } = this.#options;
     if (!(await this.#isWanted(job))) return;
-    const reply = await this.#answer(job);
-    const { redis, admissions, tier, lane, log } = this.#options;
-    // First the answer is on its way, then the place is free: never the other way round.
-    const answered = redis
-      .pipeline()
-      .xadd(job.replyTo, 'MAXLEN', '~', INBOX_MAX_ENTRIES, '*', 'frame', encodeEmbedReply(reply))
-      .pexpire(job.replyTo, INBOX_TTL_MS)
-      .exec();
-    const released = admissions.release({ tier, lane, jobId: job.id }).catch(() => undefined); // it expires
-    // A pipeline never rejects: what Redis refused (a full disk, say) stands in the results.
-    const refused = (await answered)?.find(([error]) => error)?.[0];
-    if (refused) log.error({ err: refused, jobId: job.id }, 'a reply was lost');
-    await released;
+    const frame = encodeEmbedReply(await this.#answer(job));
+    try {
+      const isTaken = await this.#outbox.answer({ inbox: job.replyTo, jobId: job.id, frame });
+      if (!isTaken) log.debug({ jobId: job.id }, 'the sender of a job is gone');
+    } catch (error) {
+      log.error({ err: error, jobId: job.id }, 'a reply was lost');
+    }
   }
 
-  /** Nobody waits for a job past its deadline, or whose caller left: computing it would only delay others. */
-  async #isWanted(job: EmbedJob): Promise<boolean> {
-    const { clock, admissions, tier, lane } = this.#options;
-    if (job.deadline <= clock.now()) return false;
-    return admissions.holds({ tier, lane, jobId: job.id });
+  /**
+   * Nobody waits for a job past its deadline: computing it would only delay others. A caller that leaves takes its job out
+   * of the lane; where a worker held it that was killed, it comes back, and only its place tells that it is not wanted.
+   */
+  async #isWanted({ id: jobId, deadline }: EmbedJob): Promise<boolean> {
+    const { clock, tier, lane } = this.#options;
+    if (deadline <= clock.now()) return false;
+    return lane === 'query' || this.#admissions.holds({ tier, lane, jobId });
   }
 
   async #answer(job: EmbedJob): Promise<EmbedReply> {

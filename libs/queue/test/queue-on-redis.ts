@@ -1,6 +1,4 @@
-import type { EmbedJob, EmbedReply } from '@embergate/contracts/embed-job.ts';
-import type { Heartbeat, Lane, TierName } from '@embergate/contracts/tiers.ts';
-import { createLogger } from '@embergate/platform/logs.ts';
+import type { Lane, TierName } from '@embergate/contracts/tiers.ts';
 import { FrozenProcesses } from '@embergate/testing/frozen-processes.ts';
 import { KeptRedis } from '@embergate/testing/kept-redis.ts';
 import { temporaryFolder } from '@embergate/testing/running-embergate.ts';
@@ -12,45 +10,7 @@ import { EmbedReceiver, type EmbedHandler } from '../src/embed-receiver.ts';
 import { EmbedSender } from '../src/embed-sender.ts';
 import { RedisClock } from '../src/redis-clock.ts';
 import { startRedisServer } from '../src/redis-server.ts';
-
-export const log = createLogger('test', 'silent');
-
-/** What a sender sends where a test does not care: one text of one token, which is its number. */
-export const request = (id: number, deadlineMs = 5_000) =>
-  ({ tier: 'cpu', lane: 'query', space: 's', inputs: [new Uint32Array([id])], deadlineMs }) as const;
-
-export const numberOf = (job: EmbedJob): number => Buffer.from(job.inputs[0] ?? '', 'base64').readUInt32LE();
-
-/** Stands for a model: the vector of a text is its number. */
-export const echo: EmbedHandler = (job) =>
-  Promise.resolve({
-    meta: {
-      status: 'ok',
-      id: job.id,
-      count: 1,
-      dimensions: 1,
-      workerId: 'w',
-      tier: 'cpu',
-      variant: 'v',
-      device: 'cpu',
-      queueMs: 0,
-      inferenceMs: 1,
-    },
-    vectors: new Float32Array([numberOf(job)]),
-  } satisfies EmbedReply);
-
-export const beatOf = (workerId: string, tier: TierName = 'cpu'): Omit<Heartbeat, 'at'> => ({
-  workerId,
-  tier,
-  state: 'ready',
-  space: 's',
-  model: 'm',
-  variant: 'v',
-  device: 'cpu',
-  fit: { a: 1, b: 2 },
-  tokensPerSecond: 3,
-  batchTokens: 4,
-});
+import { log } from './fake-model.ts';
 
 export interface ReceiverOptions {
   lane: Lane;
@@ -157,7 +117,6 @@ export class QueueOnRedis {
     const receiver = new EmbedReceiver({
       redis: connection,
       clock: await this.clock(connection),
-      admissions: new Admissions(connection),
       tier,
       lane,
       concurrency: 8,

@@ -2,7 +2,6 @@ import { decodeTokenIds, type EmbedJob, type EmbedReply } from '@embergate/contr
 import { AppError, type ErrorCode } from '@embergate/contracts/errors.ts';
 import { LANES, type Heartbeat, type TierName } from '@embergate/contracts/tiers.ts';
 import { createLogger } from '@embergate/platform/logs.ts';
-import { Admissions } from '@embergate/queue/admissions.ts';
 import { connectRedis, type Redis } from '@embergate/queue/connection.ts';
 import { EmbedReceiver } from '@embergate/queue/embed-receiver.ts';
 import { HeartbeatSource } from '@embergate/queue/heartbeats.ts';
@@ -13,7 +12,7 @@ export const SPACE = 'space-of-the-tests';
 /** The ids of the canary text in these tests: no query has them. */
 export const CANARY_IDS = Uint32Array.of(999_999, 999_998);
 /** Two milliseconds for a query of ten tokens. */
-export const QUICK = { a: 1, b: 0.1 };
+const QUICK = { a: 1, b: 0.1 };
 
 /** The vector of a text in these tests: of length one, and another one for each text. */
 export function vectorOf(ids: Uint32Array): Float32Array {
@@ -68,7 +67,6 @@ export class ScriptedWorker {
         new EmbedReceiver({
           redis,
           clock: this.#clock,
-          admissions: new Admissions(redis),
           tier,
           lane,
           concurrency,
