@@ -1,4 +1,5 @@
 // `npm run bench:breakers`: two gateways, one of which sees a tier fail. How long until the other's breaker says so, too?
+import type { EmbergateClient } from '@embergate/client/client.ts';
 import { DEFAULT_MODEL } from '@embergate/contracts/settings.ts';
 import { eventually } from '@embergate/testing/eventually.ts';
 import { RunningCluster } from '@embergate/testing/running-cluster.ts';
@@ -40,11 +41,11 @@ try {
     const child = await cluster.inferenceChild('gpu');
     const opened = Promise.all(urls.map(opensAt));
     frozen.freeze(child);
-    const asked = clients[round % 2];
+    const asked = clients[round % 2] as EmbergateClient;
     const texts = Array.from({ length: 8 }, (_, n) => `query ${n} of round ${round}`);
     await Promise.all(
       texts.map((input) =>
-        asked?.embeddings({ model: DEFAULT_MODEL, input, input_type: 'query' }).catch(() => undefined),
+        asked.embeddings({ model: DEFAULT_MODEL, input, input_type: 'query' }).catch(() => undefined),
       ),
     );
     const [first = 0, second = 0] = await opened;

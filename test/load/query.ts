@@ -6,13 +6,13 @@ import { Agent, request } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { quantile, RawModel, timeSingles } from './raw.ts';
+import { newText } from './texts.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const CLIENTS = 64;
 const SECONDS = Number(process.env['BENCH_SECONDS'] ?? 30);
 const SINGLES = 500;
 const WARM_UP = 2_000;
-const TEXT = 'parse the header of a request and return its name and value in lower case';
 
 const agent = new Agent({ keepAlive: true, maxSockets: 1 });
 
@@ -20,7 +20,7 @@ const ms = (value: number): string => `${value.toFixed(2)} ms`;
 
 async function rawSingles(): Promise<number[]> {
   const raw = await RawModel.load(2);
-  const { ids } = raw.tokenizer.encode(TEXT);
+  const { ids } = raw.tokenizer.encode(newText());
   await timeSingles(raw, ids, 50);
   const times = await timeSingles(raw, ids, SINGLES);
   await raw.release();
@@ -55,23 +55,10 @@ function post(url: string, body: unknown): Promise<{ ms: number; text: string }>
   });
 }
 
-/** autocannon in a process of its own, so that it takes nothing from the one that measures. */
-async function underLoad(url: string, body: string): Promise<void> {
-  const bin = `${ROOT}node_modules/.bin/autocannon`;
-  const flags = [
-    '-j',
-    '-c',
-    String(CLIENTS),
-    '-d',
-    String(SECONDS),
-    '-m',
-    'POST',
-    '-H',
-    'content-type=application/json',
-    '-b',
-    body,
-  ];
-  const { stdout } = await promisify(execFile)(bin, [...flags, `${url}/v1/embeddings`], { maxBuffer: 1e8 });
+async function underLoad(url: string, model: string): Promise<void> {
+  const script = fileURLToPath(new URL('./load-child.mjs', import.meta.url));
+  const args = [script, url, String(CLIENTS), String(SECONDS), model];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { maxBuffer: 1e8 });
   const result = JSON.parse(stdout) as {
     requests: { average: number; total: number };
     latency: { p50: number; p99: number; average: number };
@@ -98,21 +85,26 @@ try {
   const { client, url } = embergate;
   const { data } = await client.models();
   const model = data[0]?.id ?? '';
-  const { usage } = await client.embeddings({ model, input: TEXT });
+  const { usage } = await client.embeddings({ model, input: newText() });
   console.log(`one text of ${usage.total_tokens} tokens, ${model}, 2 threads\n`);
   report('raw, before', before);
-  const embed = () => post(`${url}/v1/embeddings`, { model, input: TEXT });
+  const embed = () => post(`${url}/v1/embeddings`, { model, input: newText() });
   // Until the engine has compiled what is hot, some thousand calls.
   for (let warm = 0; warm < WARM_UP; warm++) await embed();
   const singles: number[] = [];
   for (let round = 0; round < SINGLES; round++) singles.push((await embed()).ms);
   report('service, 1 client, /v1/embeddings', singles);
-  await underLoad(url, JSON.stringify({ model, input: TEXT }));
+  await underLoad(url, model);
+  const known = newText();
+  const cached: number[] = [];
+  for (let round = 0; round < SINGLES; round++)
+    cached.push((await post(`${url}/v1/embeddings`, { model, input: known })).ms);
+  report('service, 1 client, the same text again', cached);
 
   const answers: SearchResponse[] = [];
   const searches: number[] = [];
   for (let round = 0; round < SINGLES; round++) {
-    const { ms: took, text } = await post(`${url}/v1/search`, { query: `${TEXT} ${round}` });
+    const { ms: took, text } = await post(`${url}/v1/search`, { query: newText() });
     searches.push(took);
     answers.push(JSON.parse(text) as SearchResponse);
   }

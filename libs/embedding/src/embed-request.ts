@@ -37,7 +37,8 @@ export class EmbedRequest {
   readonly #options: SubmitOptions;
   readonly #settle = Promise.withResolvers<BatchedVectors>();
   readonly #vectors: Float32Array;
-  readonly #submittedAt = performance.now();
+  /** In the time of performance.now(). */
+  readonly submittedAt = performance.now();
   #startedAt: number | undefined;
   #inferenceMs = 0;
   #missing: number;
@@ -75,7 +76,7 @@ export class EmbedRequest {
     this.#vectors.set(vector, index * vector.length);
     this.#missing -= 1;
     if (this.#missing > 0) return false;
-    const queueMs = (this.#startedAt ?? this.#submittedAt) - this.#submittedAt;
+    const queueMs = (this.#startedAt ?? this.submittedAt) - this.submittedAt;
     this.#settle.resolve({ vectors: this.#vectors, queueMs, inferenceMs: this.#inferenceMs });
     return true;
   }

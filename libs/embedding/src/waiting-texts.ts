@@ -18,6 +18,8 @@ export interface BatchBounds {
 
 /** Four long chunks: what a larger batch works on falls out of the processor's caches (docs/benchmarks.md, "Indexing"). */
 const BULK_BATCH_TOKENS = 1_024;
+/** How long a bulk text lets longer ones pass. */
+const BULK_PATIENCE_MS = 5_000;
 /** Bulk work gets this share of the model's time at least, so that a flood of queries never starves it. */
 const BULK_FLOOR = 0.05;
 
@@ -129,10 +131,22 @@ export class WaitingTexts {
     return taken;
   }
 
-  /** The longest first: what is left at the end is short, and pads little. */
+  /**
+   * The longest and those next in length: what is left at the end is short, and pads little. A text that has waited for
+   * long is the first of its batch, as longer ones may come without end.
+   */
   #takeBulk(most: number): Item[] {
-    const longestFirst = this.#lanes.bulk.toReversed().map(({ ids }) => ids);
-    const count = countThatFits(longestFirst, most);
-    return this.#lanes.bulk.splice(this.#lanes.bulk.length - count, count);
+    const { bulk } = this.#lanes;
+    const oldest = bulk.reduce((first, item) =>
+      item.request.submittedAt < first.request.submittedAt ? item : first,
+    );
+    const hasWaited = performance.now() - oldest.request.submittedAt > BULK_PATIENCE_MS;
+    const end = hasWaited ? bulk.indexOf(oldest) + 1 : bulk.length;
+    const longestFirst = bulk.slice(0, end).reverse();
+    const count = countThatFits(
+      longestFirst.map(({ ids }) => ids),
+      most,
+    );
+    return bulk.splice(end - count, count);
   }
 }

@@ -33,6 +33,22 @@ describe('packing texts into batches', () => {
     expect(backend.batches).toEqual([[0, 1, 2], [3]]);
   });
 
+  it('lets no bulk text wait for ever behind longer ones that keep coming', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    const { backend, batcher } = make();
+    const longer = (id: number) => batcher.submit([text(id, 250)], bulk);
+    const answers = [longer(1), longer(100), batcher.submit([text(99, 200)], bulk)];
+    for (let id = 2; id < 60; id++) {
+      answers.push(longer(id));
+      await backend.untilBatch();
+      vi.advanceTimersByTime(250);
+      await backend.finishBatch();
+    }
+    vi.useRealTimers();
+    expect(backend.batches.slice(0, 30).flat()).toContain(99);
+    for (let left = 0; left < 5; left++) await Promise.race([backend.finishBatch(), Promise.all(answers)]);
+  });
+
   it('lets a query pass all bulk work that has not begun', async () => {
     const { backend, batcher } = make();
     const answers = [batcher.submit([text(1, 250), text(2, 250), text(3, 250)], bulk)];
