@@ -134,6 +134,8 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
     },
     flush: () => ledger.flush(),
     read: (tier) => ledger.read(tier),
+    wantBulk: (tier) => ledger.wantBulk(tier),
+    isBulkWanted: (tier) => ledger.isBulkWanted(tier),
     lastKnownFit: (tier) => ledger.lastKnownFit(tier),
   };
   const router = new QueryRouter({
@@ -152,6 +154,18 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
     firstTier,
     onLookup: (layer) => metrics.cacheLookups.inc({ layer }),
   });
+  const whyNotFirst = (): string => `${firstTier}_${whyNot(board.view(firstTier), {})}`;
+  const bulkTo = (wanted: readonly TierName[]): BulkTransport => {
+    const onMissed = (tier: TierName): void => demand.wantBulk(tier);
+    return new BulkTransport({
+      transport: sender,
+      workers,
+      space,
+      tiers: wanted,
+      onMissed,
+      whyNone: whyNotFirst,
+    });
+  };
   const embedder = new Embedder({
     model,
     tiers,
@@ -159,8 +173,10 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
     cache,
     inFlight: new Coalescer(),
     router,
-    bulk: new BulkTransport({ transport: sender, workers, space, tiers }),
-    whyNotFirst: () => `${firstTier}_${whyNot(board.view(firstTier), {})}`,
+    bulk: bulkTo(tiers),
+    bulkToFirst: bulkTo([firstTier]),
+    whyNotFirst,
+    isQueueKnown: () => workers.isKnown(),
     metrics,
   });
   const { queryDeadlineMs } = parts;
@@ -185,7 +201,7 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
     log,
     handlers: {
       search: searchHandler({ store, embedder, defaults }, metrics),
-      embeddings: embeddingsHandler({ embedder, model, queryDeadlineMs: parts.queryDeadlineMs }),
+      embeddings: embeddingsHandler({ embedder, model, defaults, metrics }),
       models: modelsHandler(embedder, model),
       createIndexJob: createIndexJobHandler(indexJobs, parts.indexRoots),
       listIndexJobs: listIndexJobsHandler(indexJobs),

@@ -1,10 +1,9 @@
-import { AppError } from '@embergate/contracts/errors.ts';
+import { AppError, toAppError, type ErrorCode } from '@embergate/contracts/errors.ts';
 import type { EmbeddingReport, Warning } from '@embergate/contracts/http-search.ts';
 import { spaceId, type InputType } from '@embergate/contracts/space.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
-import type { BulkTransport } from '@embergate/embedding/bulk-transport.ts';
+import type { BulkSend, BulkTransport } from '@embergate/embedding/bulk-transport.ts';
 import { embedMany } from '@embergate/embedding/bulk.ts';
-import type { EmbedAnswer } from '@embergate/embedding/transport.ts';
 import type { InstalledModel } from '@embergate/models/installed-model.ts';
 import {
   round,
@@ -16,6 +15,7 @@ import type { Coalescer } from './coalescer.ts';
 import type { GatewayMetrics } from './metrics.ts';
 import { queryCacheKey, type QueryCache } from './query-cache.ts';
 import type { TextTokens } from './text-tokens.ts';
+import { queueSilent } from './tiers/query-admission.ts';
 import type { QueryRouter } from './tiers/query-router.ts';
 
 export interface EmbedderParts {
@@ -26,7 +26,11 @@ export interface EmbedderParts {
   cache: QueryCache;
   inFlight: Coalescer<MadeVector>;
   router: QueryRouter;
+  /** To the first declared tier that takes bulk work, and to the first declared one only. */
   bulk: BulkTransport;
+  bulkToFirst: BulkTransport;
+  /** False while the queue has been silent for too long. */
+  isQueueKnown: () => boolean;
   /** Why the first declared tier takes nothing now, as answers say it. */
   whyNotFirst: () => string;
   metrics: GatewayMetrics;
@@ -38,18 +42,33 @@ interface EmbedOneOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** A vector, who made it, and what it cost. */
-export interface MadeVector {
-  vector: Float32Array;
+interface MadeBy {
   tier: TierName;
   variant: string;
   device: string;
+  /** Why it was not the first declared tier. */
   reason: string | null;
+}
+
+/** A vector, who made it, and what it cost. */
+export interface MadeVector extends MadeBy {
+  vector: Float32Array;
   cached: boolean;
   predictedMs: number | null;
   admissionMs: number;
   inferenceMs: number;
 }
+
+/** Failures that leave the caller without a vector, through no fault of its own. */
+const NEEDS_REASON: ReadonlySet<ErrorCode> = new Set([
+  'no_tier_available',
+  'queue_down',
+  'storage_full',
+  'deadline_exceeded',
+  'embedding_failed',
+  'shutting_down',
+  'internal',
+]);
 
 /** Turns texts into vectors, from the cache or through the tiers, and says honestly where they came from. */
 export class Embedder implements QueryEmbedder {
@@ -86,11 +105,15 @@ export class Embedder implements QueryEmbedder {
     const [ids = new Uint32Array()] = inputs;
     const cacheKey = queryCacheKey(this.space, inputType, text);
     const leftMs = deadlineMs - (performance.now() - startedAt);
-    const made = await inFlight.run(
-      firstTierOnly ? `${cacheKey} first tier` : cacheKey,
-      { deadlineMs: leftMs, signal },
-      (gone, untilMs) => this.#make(cacheKey, { ids, deadlineMs: untilMs, firstTierOnly, signal: gone }),
-    );
+    const made = await inFlight
+      .run(
+        firstTierOnly ? `${cacheKey} first tier` : cacheKey,
+        { deadlineMs: leftMs, signal },
+        (gone, untilMs) => this.#make(cacheKey, { ids, deadlineMs: untilMs, firstTierOnly, signal: gone }),
+      )
+      .catch((error: unknown) => {
+        throw signal?.aborted ? error : this.#withReason(error);
+      });
     const tookMs = performance.now() - startedAt;
     metrics.embedSeconds.observe({ tier: made.tier, stage: 'total' }, tookMs / 1_000);
     if (!made.cached)
@@ -111,30 +134,47 @@ export class Embedder implements QueryEmbedder {
     };
   }
 
-  /** Any number of texts, on the bulk lane. */
+  /** Any number of texts, on the bulk lane; all of them have one deadline. */
   async embedList(
     texts: readonly string[],
     inputType: InputType,
-    { deadlineMs, signal }: { deadlineMs: number; signal?: AbortSignal | undefined },
-  ): Promise<{ vectors: Float32Array[]; tokens: number; report: EmbeddingReport }> {
+    { deadlineMs, firstTierOnly = false, signal }: EmbedOneOptions,
+  ): Promise<{ vectors: Float32Array[]; tokens: number; report: EmbeddingReport; warnings: Warning[] }> {
     const startedAt = performance.now();
-    const { inputs, tokens } = this.#parts.texts.encode(texts, inputType);
-    let by: EmbedAnswer['meta'] | undefined;
-    const vectors = await embedMany(this.#parts.bulk.send, {
-      space: this.space,
-      inputs,
-      deadlineMs,
-      signal,
-      // One report for all: a tier behind the first says more than the first.
-      onEmbedded: (_inputs, meta) => {
-        if (!by || this.#rank(meta.tier) > this.#rank(by.tier)) by = meta;
-      },
-    });
-    const { variant, device } = by as EmbedAnswer['meta'];
-    const tier = (by as EmbedAnswer['meta']).tier as TierName;
-    const reason = this.#rank(tier) > 0 ? this.#parts.whyNotFirst() : null;
-    const made = { tier, variant, device, reason, cached: false, predictedMs: null };
-    return { vectors, tokens, report: this.#report(made, performance.now() - startedAt) };
+    const { bulk, bulkToFirst, isQueueKnown, whyNotFirst } = this.#parts;
+    if (!isQueueKnown()) throw queueSilent();
+    const { inputs, tokens, warnings } = this.#parts.texts.encode(texts, inputType);
+    const transport = firstTierOnly ? bulkToFirst : bulk;
+    // One report for all: a tier behind the first says more than the first.
+    let made: MadeBy | undefined;
+    const send: BulkSend = async (request) => {
+      const leftMs = Math.max(1, startedAt + deadlineMs - performance.now());
+      const whyNot = whyNotFirst();
+      const answer = await transport.send({ ...request, deadlineMs: leftMs });
+      const { variant, device } = answer.meta;
+      const tier = answer.meta.tier as TierName;
+      const reason = this.#rank(tier) > 0 ? whyNot : null;
+      if (!made || this.#rank(tier) > this.#rank(made.tier)) made = { tier, variant, device, reason };
+      return answer;
+    };
+    try {
+      const vectors = await embedMany(send, { space: this.space, inputs, deadlineMs, signal });
+      const by = { ...(made as MadeBy), cached: false, predictedMs: null };
+      const report = this.#report(by, performance.now() - startedAt);
+      return { vectors, tokens, report, warnings: [...warnings, ...latencyWarning(report)] };
+    } catch (error) {
+      throw signal?.aborted ? error : this.#withReason(error);
+    }
+  }
+
+  /** Every failure of the tiers says in the words of the contract why there is no vector. */
+  #withReason(thrown: unknown): AppError {
+    const error = toAppError(thrown);
+    if (error.details['reason'] !== undefined || !NEEDS_REASON.has(error.code)) return error;
+    const { isQueueKnown, whyNotFirst } = this.#parts;
+    const reason = error.code === 'queue_down' || !isQueueKnown() ? 'queue_down' : whyNotFirst();
+    const { code, message, cause, details } = error;
+    return new AppError(code, message, { cause, details: { ...details, reason } });
   }
 
   async #make(

@@ -60,5 +60,8 @@ export interface DemandCounts {
   record: (tier: TierName, tokens: number) => void;
   flush: () => Promise<void>;
   read: (tier: TierName) => Promise<Omit<Demand, 'bulkWaits'>>;
+  /** Bulk work would go to the tier, had it a worker. */
+  wantBulk: (tier: TierName) => void;
+  isBulkWanted: (tier: TierName) => Promise<boolean>;
   lastKnownFit: (tier: TierName) => Promise<Fit | null>;
 }

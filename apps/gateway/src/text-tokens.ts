@@ -31,7 +31,7 @@ export class TextTokens {
       isCut ||= encoded.truncated;
       return encoded.ids;
     });
-    const message = `${name} reads ${maxTokens} tokens; the rest of the query was left out.`;
+    const message = `${name} reads ${maxTokens} tokens; the rest of the text was left out.`;
     const warnings = isCut ? [{ code: 'query_truncated', message }] : [];
     return { inputs, tokens, warnings, ms: performance.now() - startedAt };
   }

@@ -42,7 +42,9 @@ async function embedder() {
     inFlight: new Coalescer(),
     router,
     bulk: new BulkTransport({ transport: sender, workers, space: SPACE, tiers: TIERS }),
+    bulkToFirst: new BulkTransport({ transport: sender, workers, space: SPACE, tiers: TIERS.slice(0, 1) }),
     whyNotFirst: () => 'gpu_starting',
+    isQueueKnown: () => workers.isKnown(),
     metrics: createGatewayMetrics(),
   });
   const ask = (text: string, options: { firstTierOnly?: boolean; signal?: AbortSignal } = {}) =>

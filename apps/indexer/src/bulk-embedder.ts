@@ -13,6 +13,8 @@ export interface BulkEmbedderParts {
   workers: WorkerView;
   space: EmbeddingSpace;
   tiers: readonly TierName[];
+  /** Told while jobs go past the first declared tier, or wait. */
+  onMissed: (first: TierName) => void;
   log: Logger;
 }
 
@@ -30,11 +32,11 @@ export class BulkEmbedder {
   /** One for all runs and batches: a batch that was begun first is done first, and written. */
   readonly #window = createJobWindow();
 
-  constructor({ transport, workers, space, tiers, log }: BulkEmbedderParts) {
+  constructor({ transport, workers, space, tiers, onMissed, log }: BulkEmbedderParts) {
     this.#log = log;
     this.#space = spaceId(space);
     const onWait = (): void => log.info({ tiers, space: this.#space }, 'waiting for a worker');
-    this.#transport = new BulkTransport({ transport, workers, space: this.#space, tiers, onWait });
+    this.#transport = new BulkTransport({ transport, workers, space: this.#space, tiers, onWait, onMissed });
   }
 
   /**

@@ -7,6 +7,7 @@ import { loadTokenizer } from '@embergate/models/tokenizer.ts';
 import type { Lifecycle } from '@embergate/platform/lifecycle.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 import { connectRedis } from '@embergate/queue/connection.ts';
+import { DemandLedger } from '@embergate/queue/demand.ts';
 import { EmbedSender } from '@embergate/queue/embed-sender.ts';
 import { HeartbeatWatch } from '@embergate/queue/heartbeats.ts';
 import { IndexReceiver } from '@embergate/queue/index-receiver.ts';
@@ -58,7 +59,9 @@ export async function composeIndexer(parts: IndexerParts): Promise<void> {
   });
   lifecycle.onClose('chunker', () => chunker.close());
 
-  const embedder = new BulkEmbedder({ transport: sender, workers, space: model.space, tiers, log });
+  const ledger = new DemandLedger(redis, clock);
+  const onMissed = (tier: TierName): void => ledger.wantBulk(tier);
+  const embedder = new BulkEmbedder({ transport: sender, workers, space: model.space, tiers, onMissed, log });
   const handler = indexJobHandler({
     log,
     clonesDir,

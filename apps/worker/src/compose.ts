@@ -11,7 +11,7 @@ import { connectRedis } from '@embergate/queue/connection.ts';
 import { EmbedReceiver } from '@embergate/queue/embed-receiver.ts';
 import { HeartbeatSource } from '@embergate/queue/heartbeats.ts';
 import { RedisClock } from '@embergate/queue/redis-clock.ts';
-import { LiveFit } from '@embergate/routing/fit.ts';
+import { LiveFit, predictMs } from '@embergate/routing/fit.ts';
 import { randomUUID } from 'node:crypto';
 import { chooseDevice } from './device.ts';
 import { embedHandler } from './embed-handler.ts';
@@ -31,6 +31,8 @@ const BULK_JOBS_AT_A_TIME = 3;
 /** Shorter batches are over before anybody could reckon with them. */
 const TOLD_BATCH_MS = 20;
 const LOOK_MS = 200;
+/** An idle worker measures itself for one part in so many of its time. */
+const PROBE_REST = 20;
 /** Measured this much slower than at the start, an idle worker looks whether it still is. */
 const SLOW_LEVEL = 1.25;
 
@@ -110,9 +112,15 @@ export async function composeWorker(
   lifecycle.onClose('intake', () => Promise.all(receivers.map((receiver) => receiver.pause())));
   await heartbeats.beat();
   let said = report.state;
+  let probedAt = -Infinity;
   const look = setInterval(() => {
     receivers[0].setConcurrency(report.queriesAtATime);
-    if (fit.level > SLOW_LEVEL) void batcher.probe();
+    const isProbeDue =
+      performance.now() - probedAt > Math.max(1_000, PROBE_REST * predictMs(fit.current, 16));
+    if (fit.level > SLOW_LEVEL && batcher.isIdle && isProbeDue) {
+      probedAt = performance.now();
+      void batcher.probe();
+    }
     if (report.state === said) return;
     said = report.state;
     heartbeats.beat().catch(() => undefined);

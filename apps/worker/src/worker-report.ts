@@ -3,7 +3,7 @@ import type { Batcher } from '@embergate/embedding/batcher.ts';
 import { tokensWithin, type LiveFit } from '@embergate/routing/fit.ts';
 import { QUERY_BATCH_MS } from '@embergate/routing/tier-view.ts';
 
-/** How much one batch moves the means that are shown to people. */
+/** How much one batch moves the mean that is shown to people. */
 const MEAN_WEIGHT = 0.1;
 /** A query of usual length, in tokens. */
 const USUAL_QUERY_TOKENS = 16;
@@ -25,7 +25,6 @@ export class WorkerReport {
   #model: { batcher: Batcher; fit: LiveFit } | undefined;
   #isModelReady = false;
   #isDraining = false;
-  #tokensPerSecond = 0;
   #batchTokens = 0;
 
   constructor(identity: Identity) {
@@ -46,9 +45,9 @@ export class WorkerReport {
     this.#isDraining = true;
   }
 
-  addBatch({ paddedTokens, ms }: { paddedTokens: number; ms: number }): void {
-    this.#tokensPerSecond = mean(this.#tokensPerSecond, (paddedTokens / ms) * 1_000);
-    this.#batchTokens = mean(this.#batchTokens, paddedTokens);
+  addBatch({ paddedTokens }: { paddedTokens: number }): void {
+    const before = this.#batchTokens;
+    this.#batchTokens = before === 0 ? paddedTokens : before + MEAN_WEIGHT * (paddedTokens - before);
   }
 
   get state(): Heartbeat['state'] {
@@ -69,11 +68,7 @@ export class WorkerReport {
       ...this.#identity,
       state: this.state,
       fit: this.#model?.fit.current ?? null,
-      tokensPerSecond: Math.round(this.#tokensPerSecond),
       batchTokens: Math.round(this.#batchTokens),
     };
   }
 }
-
-const mean = (before: number, value: number): number =>
-  before === 0 ? value : before + MEAN_WEIGHT * (value - before);

@@ -39,6 +39,8 @@ const tierStatusSchema = z.strictObject({
   devices: z.array(z.string()),
 });
 export const clusterSchema = z.strictObject({
+  /** `down`: the queue does not answer, and the rest is what was last known. */
+  queue: z.enum(['ok', 'down']),
   tiers: z.array(tierStatusSchema),
   lanes: z.array(
     z.strictObject({

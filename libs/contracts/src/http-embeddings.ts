@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { MAX_DEADLINE_MS } from './http-search.ts';
+import { MAX_DEADLINE_MS, warningSchema } from './http-search.ts';
 
 /** OpenAI's own limit for one request. */
 const MAX_EMBEDDING_INPUTS = 2_048;
@@ -30,6 +30,8 @@ export const embeddingsResponseSchema = z.strictObject({
   ),
   model: z.string(),
   usage: z.strictObject({ prompt_tokens: z.int(), total_tokens: z.int() }),
+  /** Not OpenAI's: texts that were cut, answers of a slower tier. */
+  warnings: z.array(warningSchema),
 });
 export type EmbeddingsResponse = z.infer<typeof embeddingsResponseSchema>;
 

@@ -26,7 +26,6 @@ export const heartbeatSchema = z.strictObject({
   variant: z.string(),
   device: z.string(),
   fit: fitSchema.nullable(),
-  tokensPerSecond: z.number().nonnegative(),
   batchTokens: z.number().nonnegative(),
   /** Redis time in milliseconds. */
   at: z.number(),

@@ -13,16 +13,21 @@ export interface BulkTransportParts {
   tiers: readonly TierName[];
   /** Told once a wait for the first ready worker begins; without it, none is waited for. */
   onWait?: () => void;
+  /** Told of each job that the first declared tier would have taken, had it a ready worker: nothing waits there that shows it. */
+  onMissed?: (first: TierName) => void;
+  /** Why nobody takes anything now, as answers say it. */
+  whyNone?: () => string;
 }
 
 const LOOK_MS = 500;
+const GO_AGAIN_MS = 100;
 /** A tier is given up when its workers have been away for this many looks; one look may fall into a restart. */
 const LOOKS_UNTIL_GONE = 4;
 
 /**
  * Sends bulk jobs to the first declared tier with a ready worker, each job anew. A job whose tier has lost all its
  * workers goes to another tier; where no other has any, it waits in its lane for the first worker that comes back. A job
- * that the queue lost is sent again.
+ * that the queue lost, or that a worker gives back because it stops, is sent again.
  */
 export class BulkTransport {
   readonly #parts: BulkTransportParts;
@@ -42,6 +47,7 @@ export class BulkTransport {
         // Nobody computed meanwhile: a job's deadline is for its wait behind others.
         until = performance.now() + request.deadlineMs;
       }
+      if (tier !== this.#parts.tiers[0]) this.#miss();
       const left = new AbortController();
       const watch = this.#watch(tier, () => left.abort(new TierGone()));
       const signal = request.signal ? AbortSignal.any([request.signal, left.signal]) : left.signal;
@@ -49,8 +55,11 @@ export class BulkTransport {
         const deadlineMs = Math.max(1, until - performance.now());
         return await this.#parts.transport.send({ ...request, tier, lane: 'bulk', deadlineMs, signal });
       } catch (error) {
-        const isLost = error instanceof AppError && error.details['isLost'] === true;
-        if (!(error instanceof TierGone) && !isLost) throw error;
+        if (!(error instanceof TierGone) && !mayGoAgain(error)) throw error;
+        // A worker that stops says so a moment before it is known not to be ready.
+        await wait(GO_AGAIN_MS, undefined, request.signal ? { signal: request.signal } : {}).catch(() =>
+          request.signal?.throwIfAborted(),
+        );
       } finally {
         clearInterval(watch);
       }
@@ -64,19 +73,26 @@ export class BulkTransport {
   }
 
   async #nextReadyTier(signal: AbortSignal | undefined): Promise<TierName> {
-    const { onWait, tiers } = this.#parts;
+    const { onWait, whyNone, tiers } = this.#parts;
+    this.#miss();
     if (!onWait) {
-      const details = { reason: `${tiers[0]}_absent`, retryAfterMs: 2_000 };
+      const details = { reason: whyNone?.() ?? `${tiers[0]}_absent`, retryAfterMs: 2_000 };
       throw new AppError('no_tier_available', `No worker of the tiers ${tiers.join(', ')} is ready.`, {
         details,
       });
     }
     onWait();
     for (;;) {
+      this.#miss();
       await wait(LOOK_MS, undefined, signal ? { signal } : {}).catch(() => signal?.throwIfAborted());
       const tier = this.#readyTier();
       if (tier !== undefined) return tier;
     }
+  }
+
+  #miss(): void {
+    const [first] = this.#parts.tiers;
+    if (first !== undefined) this.#parts.onMissed?.(first);
   }
 
   /** Tells when the tier has no worker any more, and another has. */
@@ -93,3 +109,7 @@ export class BulkTransport {
 }
 
 class TierGone extends Error {}
+
+/** Nothing is wrong with the job: the queue lost it, or the worker that had it stops. */
+const mayGoAgain = (error: unknown): boolean =>
+  error instanceof AppError && (error.details['isLost'] === true || error.code === 'shutting_down');

@@ -18,7 +18,6 @@ const beatOf = (tier: TierName, change: Partial<Heartbeat> = {}): Heartbeat => (
   variant: 'v',
   device: 'cpu',
   fit: null,
-  tokensPerSecond: 0,
   batchTokens: 0,
   at: 0,
   ...change,

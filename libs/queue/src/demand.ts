@@ -3,13 +3,16 @@ import { fitSchema } from '@embergate/contracts/tiers.ts';
 import type { Demand } from '@embergate/routing/required-workers.ts';
 import type { Fit } from '@embergate/routing/fit.ts';
 import type { Redis } from './connection.ts';
-import { demandKey, FITS_KEY } from './names.ts';
+import { bulkWantedKey, demandKey, FITS_KEY } from './names.ts';
 import { parseJson } from './parse-json.ts';
 import type { RedisClock } from './redis-clock.ts';
 
 const BUCKET_MS = 5_000;
 const SHORT_BUCKETS = 2;
 const LONG_BUCKETS = 12;
+/** A wish for a worker is said again this often, and forgotten after this. */
+const WANT_AGAIN_MS = 5_000;
+const WANTED_MS = 30_000;
 const KEEP_SECONDS = 300;
 /** A bucket is complete when all gateways have written what they counted in it. */
 const SETTLE_MS = 1_000;
@@ -23,6 +26,7 @@ export type QueryDemand = Omit<Demand, 'bulkWaits'>;
 export class DemandLedger {
   readonly #redis: Redis;
   readonly #clock: RedisClock;
+  readonly #wantedAt = new Map<TierName, number>();
   #unwritten = new Map<string, number>();
 
   constructor(redis: Redis, clock: RedisClock) {
@@ -53,6 +57,18 @@ export class DemandLedger {
     const rate = (buckets: number): number =>
       (tokens.slice(0, buckets).reduce((sum, count) => sum + count, 0) / (buckets * BUCKET_MS)) * 1_000;
     return { shortTokensPerSecond: rate(SHORT_BUCKETS), longTokensPerSecond: rate(LONG_BUCKETS) };
+  }
+
+  /** Says that bulk work would go to the tier, had it a worker: what waits nowhere would otherwise not be seen. */
+  wantBulk(tier: TierName): void {
+    const now = performance.now();
+    if (now - (this.#wantedAt.get(tier) ?? -Infinity) < WANT_AGAIN_MS) return;
+    this.#wantedAt.set(tier, now);
+    this.#redis.set(bulkWantedKey(tier), '1', 'PX', WANTED_MS).catch(() => undefined);
+  }
+
+  async isBulkWanted(tier: TierName): Promise<boolean> {
+    return (await this.#redis.exists(bulkWantedKey(tier))) === 1;
   }
 
   /** How fast the tier's workers were when there were any; null if there never were. */

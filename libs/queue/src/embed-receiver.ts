@@ -31,6 +31,8 @@ export interface EmbedReceiverOptions {
 /** A frozen worker may have swallowed the wake-up of a job; others look for themselves this often (seconds). */
 const DRAIN_DELAY_SECONDS = 0.1;
 const LOCK_MS = 10_000;
+/** A query that has waited for less is not asked about: the question costs a round trip. */
+const FRESH_MS = 50;
 
 /**
  * Takes the jobs of one lane and answers each on its sender's inbox, before BullMQ is told that the job is done.
@@ -92,13 +94,15 @@ export class EmbedReceiver {
   }
 
   /**
-   * Nobody waits for a job past its deadline: computing it would only delay others. A caller that leaves takes its job out
-   * of the lane; where a worker held it that was killed, it comes back, and only its place tells that it is not wanted.
+   * Nobody waits for a job past its deadline, or whose place is gone because its caller left: computing it would only delay
+   * others.
    */
-  async #isWanted({ id: jobId, deadline }: EmbedJob): Promise<boolean> {
+  async #isWanted({ id: jobId, deadline, enqueuedAt }: EmbedJob): Promise<boolean> {
     const { clock, tier, lane } = this.#options;
-    if (deadline <= clock.now()) return false;
-    return lane === 'query' || this.#admissions.holds({ tier, lane, jobId });
+    const now = clock.now();
+    if (deadline <= now) return false;
+    const isFresh = lane === 'query' && now - enqueuedAt < FRESH_MS;
+    return isFresh || this.#admissions.holds({ tier, lane, jobId });
   }
 
   async #answer(job: EmbedJob): Promise<EmbedReply> {

@@ -16,6 +16,7 @@ const DEAD_AFTER_MS = HEARTBEAT_INTERVAL_MS * HEARTBEATS_UNTIL_DEAD;
 /** Records of workers that died without a word are removed after this. */
 const FORGET_AFTER_MS = 60_000;
 const GOODBYE_MS = 500;
+const MAX_UNANSWERED = 2;
 const REFRESH_MS = HEARTBEAT_INTERVAL_MS / 2;
 /** A gap this long between two answers of Redis is a stall of Redis, or of this process. */
 const STALL_MS = 3 * REFRESH_MS;
@@ -25,6 +26,7 @@ export class HeartbeatSource {
   readonly #redis: Redis;
   readonly #clock: RedisClock;
   readonly #describe: () => Omit<Heartbeat, 'at'>;
+  #unanswered = 0;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(redis: Redis, clock: RedisClock, describe: () => Omit<Heartbeat, 'at'>) {
@@ -40,6 +42,17 @@ export class HeartbeatSource {
 
   /** Says it now: for a change of state that others should not learn a second late. */
   async beat(): Promise<void> {
+    // While Redis is away, beats would pile up on a connection that forgets nothing.
+    if (this.#unanswered >= MAX_UNANSWERED) return;
+    this.#unanswered += 1;
+    try {
+      await this.#send();
+    } finally {
+      this.#unanswered -= 1;
+    }
+  }
+
+  async #send(): Promise<void> {
     const beat: Heartbeat = { ...this.#describe(), at: this.#clock.now() };
     const pipeline = this.#redis.pipeline().hset(WORKERS_KEY, beat.workerId, JSON.stringify(beat));
     // Outlives the workers: how many of them a load needs is asked when there is none, too.

@@ -107,7 +107,7 @@ export class Inbox {
     // Not call('XREAD'): under RESP3 that returns another shape, which only the typed command evens out.
     const from = ['STREAMS', this.key, this.#lastId] as const;
     const answer = await this.#reader.xreadBuffer('COUNT', 256, 'BLOCK', BLOCK_MS, ...from);
-    return (answer?.[0]?.[1] ?? []);
+    return answer?.[0]?.[1] ?? [];
   }
 
   #deliver([id, fields]: StreamEntry): void {

@@ -17,6 +17,8 @@ export const batchesKey = (tier: TierName): string => `${KEY_PREFIX}:batches:${t
 export const BREAKERS_KEY = `${KEY_PREFIX}:breakers`;
 export const BREAKER_CHANNEL = `${KEY_PREFIX}:breaker-changed`;
 export const FITS_KEY = `${KEY_PREFIX}:fits`;
+/** There while bulk work would go to a tier that has no worker. */
+export const bulkWantedKey = (tier: TierName): string => `${KEY_PREFIX}:bulk-wanted:${tier}`;
 export const demandKey = (tier: TierName): string => `${KEY_PREFIX}:demand:${tier}`;
 export const inboxKey = (senderId: string): string => `${KEY_PREFIX}:inbox:${senderId}`;
 export const cancelKey = (jobId: string): string => `${KEY_PREFIX}:index-cancel:${jobId}`;

@@ -38,6 +38,5 @@ export const beatOf = (workerId: string, tier: TierName = 'cpu'): Omit<Heartbeat
   variant: 'v',
   device: 'cpu',
   fit: { a: 1, b: 2 },
-  tokensPerSecond: 3,
   batchTokens: 4,
 });

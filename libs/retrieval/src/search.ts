@@ -52,6 +52,7 @@ const DEGRADABLE: ReadonlySet<ErrorCode> = new Set([
   'storage_full', // the queue's disk
   'deadline_exceeded',
   'embedding_failed',
+  'shutting_down', // the worker's; the gateway's own ends connections
   'internal',
 ]);
 
@@ -83,7 +84,8 @@ export async function search(parts: SearchParts, request: SearchRequest): Promis
       ? null
       : store.searchLexical(request.collection, lexicalText(request.query), candidates);
   lexicalSearch?.catch(() => undefined); // awaited below; a failure of the embedding may come first
-  const embedded = await embed(parts, request, { space: stamp.space, deadlineMs, degradation });
+  const embedUntil = startedAt + deadlineMs * (1 - SEARCH_RESERVE);
+  const embedded = await embed(parts, request, { space: stamp.space, until: embedUntil, degradation });
   warnings.push(...embedded.warnings);
 
   const searchStartedAt = performance.now();
@@ -118,7 +120,7 @@ interface Embedded {
 async function embed(
   { embedder, signal }: SearchParts,
   request: SearchRequest,
-  { space, deadlineMs, degradation }: { space: EmbeddingSpace; deadlineMs: number; degradation: Degradation },
+  { space, until, degradation }: { space: EmbeddingSpace; until: number; degradation: Degradation },
 ): Promise<Embedded> {
   if (request.mode === 'lexical') return withoutVector(null);
   const startedAt = performance.now();
@@ -126,7 +128,7 @@ async function embed(
     return await embedder.embedQuery(request.query, {
       firstTierOnly: degradation === 'forbid',
       space,
-      deadlineMs: deadlineMs * (1 - SEARCH_RESERVE),
+      deadlineMs: until - startedAt,
       signal,
     });
   } catch (thrown) {

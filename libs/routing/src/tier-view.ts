@@ -66,6 +66,12 @@ export function predictArrivalMs(view: TierView, tokens: number): number | null 
   return drainedMs(workers, view.aheadTokens - inMyBatch) + next.batchMs(withThoseBehind);
 }
 
+/** How long until a query that arrives now is begun, in milliseconds; null where no worker is ready. */
+export function waitMs({ workers, aheadTokens }: TierView): number | null {
+  const byBusy = workers.map((worker) => batchingOf(worker, 0)).sort((x, y) => x.busyMs - y.busyMs);
+  return byBusy.length > 0 ? drainedMs(byBusy, aheadTokens) : null;
+}
+
 /** How many tokens may be ahead of `tokens` so that they still arrive within `ms`, in whole tokens; -1 when none may. */
 export function aheadWithin(view: TierView, tokens: number, ms: number): number {
   const isInTime = (aheadTokens: number): boolean =>

@@ -4,6 +4,8 @@ import { isFailed, lateMs } from './query-record.ts';
 const IN_TIME_SHARE = 0.999;
 const LATE_MS = 100;
 const NEVER_LATER_MS = 500;
+/** The words of the contract, for a first tier `gpu`. */
+const REASON = /^(gpu_(saturated|down|starting|absent|misaligned)|queue_down)$/;
 const RECOVERY_MS = 10_000;
 
 /** What must hold, and how the findings break it; empty: all holds. */
@@ -18,6 +20,9 @@ function queryBounds({ records, vectors }: Findings): string[] {
   const share = typedInTime.length / records.length;
   const tooLate = records.filter((record) => !(lateMs(record) <= NEVER_LATER_MS));
   const untyped = records.filter(({ outcome }) => outcome === 'untyped' || outcome === 'none');
+  const strange = records.filter(
+    ({ degradedReason }) => degradedReason !== null && !REASON.test(degradedReason),
+  );
   const failedOnGpu = records.filter((record) => record.phase.onlyGpuTier && isFailed(record));
   return [
     ...(share >= IN_TIME_SHARE
@@ -27,6 +32,10 @@ function queryBounds({ records, vectors }: Findings): string[] {
         ]),
     ...counted(tooLate.length, `queries had neither by deadline + ${NEVER_LATER_MS} ms; all must`),
     ...counted(untyped.length, 'queries got no answer, or one that is none of ours'),
+    ...counted(
+      strange.length,
+      `answers give a reason that the contract does not have (${strange[0]?.degradedReason})`,
+    ),
     ...counted(failedOnGpu.length, 'queries failed while only the gpu tier was hit; none may'),
     ...counted(vectors.wrong.length, `of ${vectors.checked} vectors are wrong`),
   ];

@@ -27,10 +27,10 @@ function leftIn({ tiers, lanes }: Cluster, gateway: number): string[] {
         ({ name, backlogTokens }) => `gateway ${gateway + 1}: ${backlogTokens} tokens reserved in ${name}`,
       ),
     ...lanes
-      .filter(({ waiting, active }) => waiting !== 0 || active !== 0)
+      .filter(({ waiting, active, tokens }) => waiting !== 0 || active !== 0 || tokens !== 0)
       .map(
-        ({ tier, lane, waiting, active }) =>
-          `gateway ${gateway + 1}: ${waiting} waiting and ${active} active in ${tier}/${lane}`,
+        ({ tier, lane, waiting, active, tokens }) =>
+          `gateway ${gateway + 1}: ${waiting} waiting, ${active} active, ${tokens} tokens reserved in ${tier}/${lane}`,
       ),
   ];
 }

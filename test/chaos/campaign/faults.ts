@@ -67,6 +67,16 @@ export const FAULTS: readonly Fault[] = [
     inject: (context) => gpuWorker(context).kill(),
   },
   {
+    // As a rolling update does.
+    kind: 'gpu-worker-stopped',
+    onlyGpuTier: true,
+    inject: async (context) => {
+      const worker = gpuWorker(context);
+      await worker.takeDown('SIGTERM');
+      worker.bringUp();
+    },
+  },
+  {
     kind: 'gpu-worker-frozen',
     onlyGpuTier: true,
     inject: (context) => frozenFor(context.pace.frozenMs, gpuWorker(context).pid, context),

@@ -46,7 +46,9 @@ export interface QueryRecord {
   vector: Float32Array | null;
 }
 
-export const isFailed = ({ outcome }: QueryRecord): boolean => outcome !== 'answered';
+/** Without an answer by a model; full text alone is one only where no tier could have answered. */
+export const isFailed = ({ outcome, tier, phase }: QueryRecord): boolean =>
+  outcome !== 'answered' || (phase.onlyGpuTier && tier === 'none');
 /** Beyond the deadline, from when it was sent: negative when in time. */
 export const lateMs = ({ doneAt, sentAt, deadlineMs }: QueryRecord): number => doneAt - sentAt - deadlineMs;
 /** Beyond the deadline, from when it was due: holds the load generator's own delay too. */

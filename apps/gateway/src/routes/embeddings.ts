@@ -4,11 +4,13 @@ import type {
   EmbeddingsResponse,
   ModelsResponse,
 } from '@embergate/contracts/http-embeddings.ts';
+import type { Degradation, EmbeddingReport, Warning } from '@embergate/contracts/http-search.ts';
 import type { InputType } from '@embergate/contracts/space.ts';
 import type { InstalledModel } from '@embergate/models/installed-model.ts';
 import type { Handler } from '../app.ts';
 import type { Embedder } from '../embedder.ts';
-import { abortedWhenGone, setEmbeddingHeaders } from './search.ts';
+import type { GatewayMetrics } from '../metrics.ts';
+import { abortedWhenGone, countDegraded, setEmbeddingHeaders } from './search.ts';
 
 const LIST_DEADLINE_MS = 60_000;
 const QUERY_SUFFIX = ':query';
@@ -16,49 +18,50 @@ const QUERY_SUFFIX = ':query';
 export interface EmbeddingRouteParts {
   embedder: Embedder;
   model: InstalledModel;
-  queryDeadlineMs: number;
+  defaults: { deadlineMs: number; degradation: Degradation };
+  metrics: GatewayMetrics;
 }
 
 /** POST /v1/embeddings: one text takes the query lane, a list the bulk lane. */
 export const embeddingsHandler =
-  ({ embedder, model, queryDeadlineMs }: EmbeddingRouteParts): Handler =>
+  ({ embedder, model, defaults, metrics }: EmbeddingRouteParts): Handler =>
   async (request, response) => {
     const body = request.body as EmbeddingsRequest;
     const inputType = checkModel(body, model);
-    if (body.dimensions !== undefined && body.dimensions !== model.space.dimensions) {
-      throw new AppError(
-        'invalid_request',
-        `dimensions: ${model.name} has ${model.space.dimensions} and was not trained to be cut (no Matryoshka).`,
-      );
-    }
+    checkDimensions(body, model);
     const signal = abortedWhenGone(response);
-    const single =
-      typeof body.input === 'string' ? body.input : body.input.length === 1 ? body.input[0] : undefined;
-    let vectors: Float32Array[];
-    let tokens: number;
-    if (single !== undefined) {
-      const one = await embedder.embedOne(single, inputType, {
-        deadlineMs: body.deadlineMs ?? queryDeadlineMs,
-        signal,
-      });
-      vectors = [one.vector];
-      tokens = one.tokens;
+    const firstTierOnly = defaults.degradation === 'forbid';
+    const texts = typeof body.input === 'string' ? [body.input] : body.input;
+    const [single] = texts;
+    let made: { vectors: Float32Array[]; tokens: number; report: EmbeddingReport; warnings: Warning[] };
+    if (single !== undefined && texts.length === 1) {
+      const deadlineMs = body.deadlineMs ?? defaults.deadlineMs;
+      const one = await embedder.embedOne(single, inputType, { deadlineMs, firstTierOnly, signal });
+      made = { ...one, vectors: [one.vector] };
       setEmbeddingHeaders(response, one.report, one.timingsMs);
     } else {
       const deadlineMs = body.deadlineMs ?? LIST_DEADLINE_MS;
-      const many = await embedder.embedList(body.input as string[], inputType, { deadlineMs, signal });
-      vectors = many.vectors;
-      tokens = many.tokens;
-      setEmbeddingHeaders(response, many.report, { total: many.report.tookMs });
+      made = await embedder.embedList(texts, inputType, { deadlineMs, firstTierOnly, signal });
+      setEmbeddingHeaders(response, made.report, { total: made.report.tookMs });
     }
+    countDegraded(metrics, made.report);
     const encode = body.encoding_format === 'base64' ? toBase64 : toNumbers;
     response.json({
       object: 'list',
-      data: vectors.map((vector, index) => ({ object: 'embedding', index, embedding: encode(vector) })),
+      data: made.vectors.map((vector, index) => ({ object: 'embedding', index, embedding: encode(vector) })),
       model: body.model,
-      usage: { prompt_tokens: tokens, total_tokens: tokens },
+      usage: { prompt_tokens: made.tokens, total_tokens: made.tokens },
+      warnings: made.warnings,
     } satisfies EmbeddingsResponse);
   };
+
+function checkDimensions({ dimensions }: EmbeddingsRequest, model: InstalledModel): void {
+  if (dimensions === undefined || dimensions === model.space.dimensions) return;
+  throw new AppError(
+    'invalid_request',
+    `dimensions: ${model.name} has ${model.space.dimensions} and was not trained to be cut (no Matryoshka).`,
+  );
+}
 
 /** `<model>:query` asks for the query prompt where a client can't send `input_type`. */
 function checkModel(body: EmbeddingsRequest, model: InstalledModel): InputType {

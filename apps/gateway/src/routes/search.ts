@@ -16,10 +16,17 @@ export const searchHandler =
     const body = request.body as SearchRequest;
     const answer = await search({ ...parts, signal: abortedWhenGone(response) }, body);
     metrics.searchSeconds.observe({ mode: body.mode }, answer.timingsMs.total / 1_000);
-    if (answer.embedding.degraded) metrics.degraded.inc({ reason: answer.embedding.reason ?? 'unknown' });
+    countDegraded(metrics, answer.embedding);
     setEmbeddingHeaders(response, answer.embedding, answer.timingsMs);
     response.json(answer satisfies SearchResponse);
   };
+
+export function countDegraded(
+  metrics: GatewayMetrics,
+  { degraded, reason }: Pick<EmbeddingReport, 'degraded' | 'reason'>,
+): void {
+  if (degraded) metrics.degraded.inc({ reason: reason ?? 'unknown' });
+}
 
 export function abortedWhenGone(response: Response): AbortSignal {
   const gone = new AbortController();

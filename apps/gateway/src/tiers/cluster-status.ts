@@ -7,7 +7,7 @@ import { withTimeout } from '@embergate/platform/with-timeout.ts';
 import { stateOf } from '@embergate/routing/breaker.ts';
 import { requiredWorkers } from '@embergate/routing/required-workers.ts';
 import { TierStateTracker, type TierState } from '@embergate/routing/tier-state.ts';
-import { predictArrivalMs, tokensPerMs } from '@embergate/routing/tier-view.ts';
+import { predictArrivalMs, tokensPerMs, waitMs } from '@embergate/routing/tier-view.ts';
 import type { TierGauges } from '../metrics.ts';
 import type { DemandCounts, LaneDepth, LaneDepths } from '../ports.ts';
 import type { TierBoard } from './tier-board.ts';
@@ -27,7 +27,7 @@ export interface ClusterStatusParts {
 /** A query of usual length. */
 const USUAL_TOKENS = 16;
 const TICK_MS = 500;
-const DESCRIBE_TIMEOUT_MS = 2_000;
+const DESCRIBE_TIMEOUT_MS = 1_000;
 const TICKS_PER_SWEEP = 10;
 const BREAKER_LEVELS = { closed: 0, half_open: 1, open: 2 } as const;
 
@@ -58,12 +58,18 @@ export class ClusterStatus {
     clearInterval(this.#timer);
   }
 
-  /** @throws AppError `queue_down`, also when the queue hangs. */
+  /** While the queue is away: what was last known, and that it is away. */
   async describe(): Promise<Cluster> {
     const { board, lanes, space, store } = this.#parts;
     const reading = Promise.all([lanes.depths(board.tiers), board.refresh()]);
-    const [depths] = await withTimeout(reading, DESCRIBE_TIMEOUT_MS, queueSilent);
-    return { tiers: board.tiers.map((tier) => this.#describe(tier)), lanes: depths, space, store };
+    let queue: Cluster['queue'] = 'ok';
+    try {
+      [this.#depths] = await withTimeout(reading, DESCRIBE_TIMEOUT_MS, queueSilent);
+    } catch {
+      queue = 'down';
+    }
+    const tiers = board.tiers.map((tier) => this.#describe(tier));
+    return { queue, tiers, lanes: [...this.#depths], space, store };
   }
 
   fill(gauges: TierGauges): void {
@@ -74,8 +80,10 @@ export class ClusterStatus {
     for (const tier of board.tiers) {
       const view = board.view(tier);
       const { breaker } = board.load(tier);
-      const backlogMs = predictArrivalMs(view, 0);
-      gauges.requiredWorkers.set({ tier }, this.#required.get(tier) ?? 0);
+      const backlogMs = waitMs(view);
+      const required = this.#required.get(tier);
+      // Not known yet is not zero: an autoscaler would take it at its word.
+      if (required !== undefined) gauges.requiredWorkers.set({ tier }, required);
       if (backlogMs !== null) gauges.backlogSeconds.set({ tier }, backlogMs / 1_000);
       gauges.breakerState.set({ tier }, BREAKER_LEVELS[stateOf(breaker)]);
       const beats = this.#beatsOf(tier).filter(({ batchTokens }) => batchTokens > 0);
@@ -147,12 +155,13 @@ export class ClusterStatus {
 
   async #requiredWorkers(tier: TierName, depths: readonly LaneDepth[]): Promise<number> {
     const { board, demand } = this.#parts;
-    const bulkWaits = depths.some(
+    const waitsInLane = depths.some(
       (depth) => depth.tier === tier && depth.lane === 'bulk' && depth.waiting + depth.active > 0,
     );
     const fits = board.view(tier).workers.map(({ fit }) => fit);
     // The slowest of those that are there: an average would be short of workers.
     const slowest = fits.toSorted((x, y) => y.b - x.b)[0] ?? (await demand.lastKnownFit(tier));
+    const bulkWaits = waitsInLane || (await demand.isBulkWanted(tier));
     return requiredWorkers({ ...(await demand.read(tier)), bulkWaits }, slowest);
   }
 

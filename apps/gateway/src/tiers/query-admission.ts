@@ -127,7 +127,7 @@ const inTime = <T>(work: Promise<T>, until: number): Promise<T> => {
     : withTimeout(work, ADMISSION_TIMEOUT_MS, queueSilent);
 };
 
-const queueSilent = (): AppError =>
+export const queueSilent = (): AppError =>
   new AppError('queue_down', 'The queue is silent. Search answers lexically until it is back.', {
     details: { reason: 'queue_down', retryAfterMs: 1_000 },
   });

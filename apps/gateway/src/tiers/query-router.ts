@@ -97,8 +97,9 @@ export class QueryRouter {
         return routed(first, answer);
       }
       const isItsFault = firstError.details['isEvidence'] === true;
+      const isSlow = firstError.code === 'deadline_exceeded' && !isItsFault;
       first.abandon(isItsFault ? firstError : new Error('another attempt was faster'));
-      return routed(second, answer);
+      return routed(isSlow ? slowRather(second, first) : second, answer);
     } catch (thrown) {
       query.signal?.throwIfAborted();
       const error = toAppError(thrown);
@@ -205,6 +206,10 @@ function withReason(error: AppError, reason: string | null): AppError {
   const { code, message, cause, details } = error;
   return new AppError(code, message, { cause, details: { ...details, reason } });
 }
+
+/** The first declared tier was passed over because it was slow, and is not known to be down. */
+const slowRather = (second: Attempt, first: Attempt): Attempt =>
+  second.reason === `${first.tier}_down` ? { ...second, reason: `${first.tier}_saturated` } : second;
 
 const routed = ({ tier, reason, predictedMs, admissionMs }: Attempt, answer: EmbedAnswer): RoutedAnswer => ({
   answer,

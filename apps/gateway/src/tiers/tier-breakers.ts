@@ -9,7 +9,6 @@ import {
   probing,
   rampIsDone,
   ramping,
-  stateOf,
   type BreakerRecord,
 } from '@embergate/routing/breaker.ts';
 import type { TierLoad } from '@embergate/routing/tier-load.ts';
@@ -28,8 +27,7 @@ export interface TierBreakersParts {
   log: Logger;
 }
 
-type Call = () => Promise<unknown>;
-type Detector = CircuitBreaker<[Call], unknown>;
+type Detector = CircuitBreaker<[outcome: Promise<void>], void>;
 
 const TICK_MS = 100;
 /** Half of at least three calls within five seconds. Saturation is decided elsewhere, and is no failure. */
@@ -79,26 +77,34 @@ export class TierBreakers {
     for (const detector of this.#detectors.values()) detector.shutdown();
   }
 
-  /** Makes a call to a tier under its breaker. */
+  /**
+   * Makes a call to a tier, and tells the tier's detector how it ended: a success, or a failure that speaks against the
+   * tier. What does neither is not told, as opossum would count it as a success and never open.
+   */
   async call<T>(tier: TierName, work: () => Promise<T>): Promise<T> {
     const detector = this.#detectors.get(tier);
-    // The shared record has let it through; this detector has opened and the others don't know yet, or it is stopping.
-    if (!detector?.closed) return work();
-    const isReturning = (): boolean => this.#parts.board.load(tier).breaker.state === 'ramp';
-    const wasReturning = isReturning();
+    const wasReturning = this.#isReturning(tier);
     try {
-      return (await detector.fire(work)) as T;
+      const result = await work();
+      detect(detector, Promise.resolve());
+      return result;
     } catch (thrown) {
+      if (!speaksAgainstTier(thrown)) throw thrown;
+      detect(detector, Promise.reject(toAppError(thrown)));
       // While a tier returns, one failure counts more than one among many; one of a call from before says nothing new.
-      const isOfThisReturn = wasReturning && isReturning() && this.#detectors.get(tier) === detector;
-      if (isOfThisReturn && speaksAgainstTier(thrown)) void this.#open(tier, toAppError(thrown).message);
+      const isOfThisReturn =
+        wasReturning && this.#isReturning(tier) && this.#detectors.get(tier) === detector;
+      if (isOfThisReturn) void this.#open(tier, toAppError(thrown).message);
       throw thrown;
     }
   }
 
+  #isReturning(tier: TierName): boolean {
+    return this.#parts.board.load(tier).breaker.state === 'ramp';
+  }
+
   #detector(tier: TierName): Detector {
-    const errorFilter = (thrown: unknown): boolean => !speaksAgainstTier(thrown);
-    const detector: Detector = new CircuitBreaker((work: Call) => work(), { ...DETECTOR, errorFilter });
+    const detector: Detector = new CircuitBreaker((outcome: Promise<void>) => outcome, DETECTOR);
     let last = '';
     detector.on('failure', (error) => (last = toAppError(error).message));
     detector.on('open', () => {
@@ -119,11 +125,12 @@ export class TierBreakers {
       detector.shutdown();
       this.#detectors.set(tier, this.#detector(tier));
     }
-    if (before === undefined || stateOf(before) === stateOf(breaker)) return;
+    // A probe, and one that failed, change nothing for callers.
+    if (before === undefined || before.state === breaker.state) return;
     const { reason, openUntil, opens } = breaker;
     const forMs = Math.max(0, Math.round(openUntil - this.#parts.clock.now()));
     this.#parts.log.warn(
-      { tier, from: stateOf(before), to: stateOf(breaker), reason, opens, forMs },
+      { tier, from: before.state, to: breaker.state, reason, opens, forMs },
       'breaker changed',
     );
   }
@@ -193,6 +200,12 @@ export class TierBreakers {
     }
     return false;
   }
+}
+
+/** One that has opened, or stops, takes no more outcomes. */
+function detect(detector: Detector | undefined, outcome: Promise<void>): void {
+  const told = detector?.closed ? detector.fire(outcome) : outcome;
+  told.catch(() => undefined);
 }
 
 const speaksAgainstTier = (thrown: unknown): boolean => {

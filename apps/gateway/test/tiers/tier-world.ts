@@ -155,6 +155,8 @@ export class TierWorld {
         record: (tier, tokens) => demanded.push(`${tier} ${tokens}`) && demand.record(tier, tokens),
         flush: () => demand.flush(),
         read: (tier) => demand.read(tier),
+        wantBulk: (tier) => demand.wantBulk(tier),
+        isBulkWanted: (tier) => demand.isBulkWanted(tier),
         lastKnownFit: (tier) => demand.lastKnownFit(tier),
       },
       isQueueKnown: () => workers.isKnown(),
