@@ -77,10 +77,30 @@ describe('the queue’s server dies', () => {
     eventually('the queue’s server runs', async () =>
       (await descendantsOf(embergate.pid)).find(({ command }) => /^\S*(valkey|redis)-server /.test(command)),
     );
+  let asked = 0;
+  // A new text each time: what was asked before is answered from the cache, whatever is away.
   const answeredBy = async (tier: string) => {
-    const { embedding } = await embergate.client.search({ query: 'retry with backoff' });
+    const { embedding } = await embergate.client.search({ query: `retry with backoff ${asked++}` });
     return embedding.tier === tier && embedding;
   };
+
+  it('what was asked before is answered with its vector while the queue is away', async () => {
+    const { client } = embergate;
+    const query = 'asked before';
+    await eventually(
+      'the model answers',
+      async () => (await client.search({ query })).embedding.tier === 'cpu',
+    );
+    const server = await queueServer();
+    process.kill(server.pid, 'SIGSTOP');
+    try {
+      const { embedding } = await client.search({ query });
+      expect(embedding).toMatchObject({ tier: 'cpu', cached: true, degraded: false });
+    } finally {
+      process.kill(server.pid, 'SIGCONT');
+    }
+    await eventually('the model answers again', () => answeredBy('cpu'), 10_000);
+  });
 
   it('killed with -9: searches are lexical, it is started again, and the model answers again by itself', async () => {
     const { client } = embergate;

@@ -70,7 +70,9 @@ describe.skipIf(!canMount)('the disk is full (on a small one, which only root ca
     return last;
   }
   const index = async (repo: string) => ended(await create(repo));
-  const search = () => embergate.client.search({ query: 'retry with backoff' });
+  let asked = 0;
+  // A new text each time: what was asked before needs no model.
+  const search = () => embergate.client.search({ query: `retry with backoff ${asked++}` });
   const chunks = async () => (await embergate.client.collection('default')).chunks;
 
   it('the store’s: the job fails and says so, nothing of it is visible, and with space the next one completes', async () => {

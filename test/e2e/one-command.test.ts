@@ -107,7 +107,7 @@ describe('one command indexes a project and searches it', () => {
     const asJson = await cli('search', 'fibonacci sequence', '--json', '--limit', '1');
     expect((JSON.parse(asJson.stdout) as SearchResponse).results[0]?.path).toBe('cmd/main.go');
     const status = await cli('status');
-    expect(status.stdout).toMatch(/cpu\s+ready\s+1/);
+    expect(status.stdout).toMatch(/cpu\s+ready\s+closed\s+1/);
     const jobs = await cli('jobs');
     expect(jobs.stdout).toContain('completed');
     const doctor = await cli('doctor');

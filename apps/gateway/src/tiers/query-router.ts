@@ -88,7 +88,7 @@ export class QueryRouter {
     const { query, first } = journey;
     let second: Attempt | null = null;
     try {
-      second = await this.#beginElsewhere(journey);
+      second = await this.#beginElsewhere(journey, firstError);
       // Nowhere else to go: a silent tier may still answer in time.
       if (!second) return routed(first, await first.answer);
       const answer = await firstAnswer([first, second]);
@@ -169,17 +169,26 @@ export class QueryRouter {
     return { answer, judged, abandon: (why) => leaving.abort(why) };
   }
 
-  /** Another worker of the tier where one is idle, else the next tier. @returns null where that makes no sense. */
-  async #beginElsewhere(journey: Journey & { first: Attempt }): Promise<Attempt | null> {
+  /**
+   * After a failure another worker of the tier where one is idle, else the next tier. After a silence the other way round:
+   * a worker that hangs or was killed just now still looks idle, and may take the query again.
+   * @returns null where nobody else would answer in time.
+   */
+  async #beginElsewhere(journey: Journey & { first: Attempt }, { code }: AppError): Promise<Attempt | null> {
     const { tier } = journey.first;
     const idle = this.#parts.board.view(tier).workers.filter(({ busyMs }) => busyMs === 0);
-    try {
-      return await this.#begin(journey, new Set(idle.length > 1 ? [] : [tier]));
-    } catch (thrown) {
-      // A queue that hangs may bring no answer of the first attempt either: its caller can still do something else.
-      if (toAppError(thrown).code === 'queue_down') throw thrown;
-      return null;
+    const anywhere: ReadonlySet<TierName> = new Set();
+    const elsewhere: ReadonlySet<TierName> = new Set([tier]);
+    const inOrder = code === 'deadline_exceeded' ? [elsewhere, anywhere] : [anywhere, elsewhere];
+    for (const excluded of idle.length > 1 ? inOrder : [elsewhere]) {
+      try {
+        return await this.#begin(journey, excluded);
+      } catch (thrown) {
+        // A queue that hangs may bring no answer of the first attempt either: its caller can still do something else.
+        if (toAppError(thrown).code === 'queue_down') throw thrown;
+      }
     }
+    return null;
   }
 
   /** How long a first attempt may be silent, in milliseconds; null for as long as there is time. */
