@@ -94,11 +94,15 @@ export class IndexQueue {
     await this.#queue.close();
   }
 
-  async #describe(job: Job): Promise<IndexJob> {
+  async #describe(found: Job): Promise<IndexJob> {
     const [bullState, cancelled] = await Promise.all([
-      job.getState(),
-      this.#redis.exists(cancelKey(job.id ?? '')),
+      found.getState(),
+      this.#redis.exists(cancelKey(found.id ?? '')),
     ]);
+    // It may have ended after it was read: why, and what it came to, was written with its end.
+    const hasEnded = bullState === 'completed' || bullState === 'failed';
+    const isOld = hasEnded && found.finishedOn === undefined;
+    const job = (isOld ? await this.#queue.getJob(found.id ?? '') : undefined) ?? found;
     const report = indexReportSchema.safeParse(job.progress);
     const payload = indexJobPayloadSchema.parse(job.data);
     const time = (ms: number | undefined): string | null =>
