@@ -17,6 +17,7 @@ import { queryCacheKey, type QueryCache } from './query-cache.ts';
 import type { TextTokens } from './text-tokens.ts';
 import { queueSilent } from './tiers/query-admission.ts';
 import type { QueryRouter } from './tiers/query-router.ts';
+import { withReason } from './tiers/with-reason.ts';
 
 export interface EmbedderParts {
   model: InstalledModel;
@@ -172,9 +173,7 @@ export class Embedder implements QueryEmbedder {
     const error = toAppError(thrown);
     if (error.details['reason'] !== undefined || !NEEDS_REASON.has(error.code)) return error;
     const { isQueueKnown, whyNotFirst } = this.#parts;
-    const reason = error.code === 'queue_down' || !isQueueKnown() ? 'queue_down' : whyNotFirst();
-    const { code, message, cause, details } = error;
-    return new AppError(code, message, { cause, details: { ...details, reason } });
+    return withReason(error, error.code === 'queue_down' || !isQueueKnown() ? 'queue_down' : whyNotFirst());
   }
 
   async #make(

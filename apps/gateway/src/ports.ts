@@ -1,3 +1,4 @@
+import type { LaneDepth } from '@embergate/contracts/http-cluster.ts';
 import type { IndexJob, IndexJobPayload } from '@embergate/contracts/index-job.ts';
 import type { Lane, TierName } from '@embergate/contracts/tiers.ts';
 import type { BreakerRecord } from '@embergate/routing/breaker.ts';
@@ -11,15 +12,6 @@ export interface IndexJobs {
   get: (id: string) => Promise<IndexJob>;
   list: (limit: number) => Promise<IndexJob[]>;
   cancel: (id: string) => Promise<IndexJob>;
-}
-
-export interface LaneDepth {
-  tier: TierName;
-  lane: Lane;
-  waiting: number;
-  active: number;
-  /** Of all that was sent and is not answered yet. */
-  tokens: number;
 }
 
 /** How much waits in the lanes. */

@@ -38,20 +38,22 @@ const tierStatusSchema = z.strictObject({
   alignment: z.number().nullable(),
   devices: z.array(z.string()),
 });
+/** How much waits in a lane of a tier. */
+const laneDepthSchema = z.strictObject({
+  tier: tierNameSchema,
+  lane: z.enum(['query', 'bulk']),
+  waiting: z.int(),
+  active: z.int(),
+  /** Tokens of all that was sent and is not answered yet. */
+  tokens: z.int(),
+});
+export type LaneDepth = z.infer<typeof laneDepthSchema>;
+
 export const clusterSchema = z.strictObject({
   /** `down`: the queue does not answer, and the rest is what was last known. */
   queue: z.enum(['ok', 'down']),
   tiers: z.array(tierStatusSchema),
-  lanes: z.array(
-    z.strictObject({
-      tier: tierNameSchema,
-      lane: z.enum(['query', 'bulk']),
-      waiting: z.int(),
-      active: z.int(),
-      /** Tokens of all that was sent and is not answered yet. */
-      tokens: z.int(),
-    }),
-  ),
+  lanes: z.array(laneDepthSchema),
   space: z.string(),
   store: z.string(),
 });

@@ -1,5 +1,6 @@
 import { encodeTokenIds, type EmbedJob } from '@embergate/contracts/embed-job.ts';
 import { AppError, ERROR_KINDS, type ErrorCode } from '@embergate/contracts/errors.ts';
+import type { LaneDepth } from '@embergate/contracts/http-cluster.ts';
 import { LANES, type Lane, type TierName } from '@embergate/contracts/tiers.ts';
 import type { EmbedAnswer, EmbedTransport, SendRequest } from '@embergate/embedding/transport.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
@@ -11,15 +12,6 @@ import { queueDown } from './connection.ts';
 import { Inbox } from './inbox.ts';
 import { KEY_PREFIX, laneQueueName } from './names.ts';
 import type { RedisClock } from './redis-clock.ts';
-
-export interface LaneDepth {
-  tier: TierName;
-  lane: Lane;
-  waiting: number;
-  active: number;
-  /** Of all that was sent and is not answered yet. */
-  tokens: number;
-}
 
 const SWEEP_JOBS = 1_000;
 const LOOK_FOR_LOSS_MS = 2_500;
@@ -58,8 +50,8 @@ export class EmbedSender implements EmbedTransport {
     };
     const { tier, lane, deadlineMs: ttlMs } = request;
     const queue = this.#queue(tier, lane);
-    // Queries were admitted before they come here; bulk work always is, and only counted.
     const add = (): Promise<unknown> => queue.add('embed', job, options);
+    // Queries were admitted before they come here; bulk work always is, and only counted.
     // Not awaited: a queue that hangs must not keep the caller beyond the deadline.
     const adding = lane === 'bulk' ? this.#count({ tier, job, ttlMs }).then(add) : add();
     adding.then(reply.queued, reply.refused);
@@ -67,8 +59,8 @@ export class EmbedSender implements EmbedTransport {
     try {
       return await reply.promise;
     } catch (error) {
-      // Still in the lane, nobody waits for it any more. What a worker has taken already cannot be removed.
-      // Or is still on its way into the lane: then, and there, the worker that gets it finds its place given back.
+      // Nobody waits for it any more. What a worker has taken, or is still on its way into the lane, cannot be removed; a
+      // worker that gets it late finds its place given back.
       queue.remove(job.id).catch(() => undefined);
       if (lane === 'bulk') this.#admissions.release({ tier, lane, jobId: job.id }).catch(() => undefined);
       throw error;

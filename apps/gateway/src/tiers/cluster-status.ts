@@ -1,6 +1,5 @@
-import { AppError } from '@embergate/contracts/errors.ts';
-import type { Cluster } from '@embergate/contracts/http-cluster.ts';
-import { LANES, type Heartbeat, type TierName } from '@embergate/contracts/tiers.ts';
+import type { Cluster, LaneDepth } from '@embergate/contracts/http-cluster.ts';
+import { LANES, type TierName } from '@embergate/contracts/tiers.ts';
 import type { WorkerView } from '@embergate/embedding/transport.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 import { withTimeout } from '@embergate/platform/with-timeout.ts';
@@ -9,7 +8,8 @@ import { requiredWorkers } from '@embergate/routing/required-workers.ts';
 import { TierStateTracker, type TierState } from '@embergate/routing/tier-state.ts';
 import { predictArrivalMs, tokensPerMs, waitMs } from '@embergate/routing/tier-view.ts';
 import type { TierGauges } from '../metrics.ts';
-import type { DemandCounts, LaneDepth, LaneDepths } from '../ports.ts';
+import type { DemandCounts, LaneDepths } from '../ports.ts';
+import { queueSilent } from './query-admission.ts';
 import type { TierBoard } from './tier-board.ts';
 
 export interface ClusterStatusParts {
@@ -86,7 +86,7 @@ export class ClusterStatus {
       if (required !== undefined) gauges.requiredWorkers.set({ tier }, required);
       if (backlogMs !== null) gauges.backlogSeconds.set({ tier }, backlogMs / 1_000);
       gauges.breakerState.set({ tier }, BREAKER_LEVELS[stateOf(breaker)]);
-      const beats = this.#beatsOf(tier).filter(({ batchTokens }) => batchTokens > 0);
+      const beats = board.beatsOf(tier).filter(({ batchTokens }) => batchTokens > 0);
       if (beats.length > 0)
         gauges.batchTokens.set({ tier }, sum(beats.map(({ batchTokens }) => batchTokens)) / beats.length);
     }
@@ -96,7 +96,7 @@ export class ClusterStatus {
     const { board } = this.#parts;
     const view = board.view(name);
     const { breaker, reservedTokens } = board.load(name);
-    const beats = this.#beatsOf(name);
+    const beats = board.beatsOf(name);
     return {
       name,
       state: this.#update(name),
@@ -109,11 +109,6 @@ export class ClusterStatus {
       alignment: null,
       devices: [...new Set(beats.map(({ device }) => device))],
     };
-  }
-
-  #beatsOf(tier: TierName): Heartbeat[] {
-    const { workers, space } = this.#parts;
-    return workers.living().filter((beat) => beat.tier === tier && beat.space === space);
   }
 
   /** Half the usual deadline is what decisions measure a tier by, too. */
@@ -169,7 +164,7 @@ export class ClusterStatus {
   async #sweep(depths: readonly LaneDepth[]): Promise<void> {
     const { board, lanes, log } = this.#parts;
     for (const tier of board.tiers) {
-      if (this.#beatsOf(tier).length > 0) continue;
+      if (board.beatsOf(tier).length > 0) continue;
       for (const lane of LANES) {
         const isEmpty = depths.every(
           (depth) => depth.tier !== tier || depth.lane !== lane || depth.waiting + depth.active === 0,
@@ -180,8 +175,5 @@ export class ClusterStatus {
     }
   }
 }
-
-const queueSilent = (): AppError =>
-  new AppError('queue_down', 'The queue is silent.', { details: { retryAfterMs: 1_000 } });
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);

@@ -7,6 +7,7 @@ import { firstAnswer, isOverdue, untilSilent, type Attempt } from './attempt.ts'
 import type { HedgeBudget } from './hedge-budget.ts';
 import { QueryAdmission, queueLate, type Admitted, type QueryAdmissionParts } from './query-admission.ts';
 import type { TierBreakers } from './tier-breakers.ts';
+import { withReason } from './with-reason.ts';
 
 export interface QueryRouterParts extends QueryAdmissionParts {
   space: string;
@@ -207,13 +208,6 @@ export class QueryRouter {
     const elsewhereMs = elsewhere.length > 0 ? Math.min(...elsewhere) : null;
     return patienceMs({ predictedMs, remainingMs, elsewhereMs });
   }
-}
-
-/** The same error with the reason that responses and headers name. */
-function withReason(error: AppError, reason: string | null): AppError {
-  if (reason === null) return error;
-  const { code, message, cause, details } = error;
-  return new AppError(code, message, { cause, details: { ...details, reason } });
 }
 
 /** The first declared tier was passed over because it was slow, and is not known to be down. */

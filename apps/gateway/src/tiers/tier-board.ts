@@ -1,4 +1,4 @@
-import type { TierName } from '@embergate/contracts/tiers.ts';
+import type { Heartbeat, TierName } from '@embergate/contracts/tiers.ts';
 import type { WorkerView } from '@embergate/embedding/transport.ts';
 import { CLOSED, shareOf } from '@embergate/routing/breaker.ts';
 import type { RunningBatch, TierLoad } from '@embergate/routing/tier-load.ts';
@@ -100,11 +100,10 @@ export class TierBoard {
   }
 
   view(name: TierName): TierView {
-    const { workers, space, clock } = this.#parts;
-    const now = clock.now();
+    const now = this.#parts.clock.now();
     const load = this.load(name);
-    const ofTier = workers.living().filter((beat) => beat.tier === name && beat.space === space);
-    const lost = workers.silent().filter((beat) => beat.tier === name && beat.space === space);
+    const ofTier = this.beatsOf(name);
+    const lost = this.#ofTier(name, this.#parts.workers.silent());
     const busyMs = new Map(load.batches.map(({ workerId, endsAt }) => [workerId, Math.max(0, endsAt - now)]));
     return {
       name,
@@ -116,6 +115,15 @@ export class TierBoard {
       aheadTokens: Math.max(0, load.reservedTokens - runningTokens(load.batches, now)),
       share: shareOf(load.breaker, now),
     };
+  }
+
+  /** Of its workers that live and embed in this gateway's space. */
+  beatsOf(tier: TierName): Heartbeat[] {
+    return this.#ofTier(tier, this.#parts.workers.living());
+  }
+
+  #ofTier(tier: TierName, beats: readonly Heartbeat[]): Heartbeat[] {
+    return beats.filter((beat) => beat.tier === tier && beat.space === this.#parts.space);
   }
 
   /** Tokens of queries that workers compute now: reserved, and not ahead of anybody. */
