@@ -31,6 +31,11 @@ export interface EmbedReceiverOptions {
 /** A frozen worker may have swallowed the wake-up of a job; others look for themselves this often (seconds). */
 const DRAIN_DELAY_SECONDS = 0.1;
 const LOCK_MS = 10_000;
+/**
+ * After an idle moment BullMQ fetches one job after the other, a round trip each: of queries that come together the last
+ * would wait for all of these, so two fetch.
+ */
+const FETCHERS = { query: 2, bulk: 1 } as const satisfies Record<Lane, number>;
 /** A query that has waited for less is not asked about: the question costs a round trip. */
 const FRESH_MS = 50;
 
@@ -39,7 +44,7 @@ const FRESH_MS = 50;
  * A query job is never tried twice by the queue: its sender decides. A bulk job of a killed worker goes to another one.
  */
 export class EmbedReceiver {
-  readonly #worker: Worker;
+  readonly #workers: readonly Worker[];
   readonly #options: EmbedReceiverOptions;
   readonly #outbox: Outbox;
   readonly #admissions: Admissions;
@@ -49,35 +54,46 @@ export class EmbedReceiver {
     const { redis, tier, lane, concurrency, log } = options;
     this.#outbox = new Outbox(redis, { tier, lane });
     this.#admissions = new Admissions(redis);
-    this.#worker = new Worker(laneQueueName(tier, lane), (job) => this.#process(job), {
-      connection: redis,
-      prefix: KEY_PREFIX,
-      concurrency,
-      autorun: true,
-      drainDelay: DRAIN_DELAY_SECONDS,
-      lockDuration: LOCK_MS,
-      stalledInterval: LOCK_MS / 2,
-      maxStalledCount: lane === 'bulk' ? Number.MAX_SAFE_INTEGER : 0,
-      runRetryDelay: 200,
-      removeOnComplete: { count: 0 },
-      removeOnFail: { count: 0 },
+    this.#workers = Array.from({ length: FETCHERS[lane] }, () => {
+      const worker = new Worker(laneQueueName(tier, lane), (job) => this.#process(job), {
+        connection: redis,
+        prefix: KEY_PREFIX,
+        concurrency: this.#share(concurrency),
+        autorun: true,
+        drainDelay: DRAIN_DELAY_SECONDS,
+        lockDuration: LOCK_MS,
+        stalledInterval: LOCK_MS / 2,
+        maxStalledCount: lane === 'bulk' ? Number.MAX_SAFE_INTEGER : 0,
+        runRetryDelay: 200,
+        removeOnComplete: { count: 0 },
+        removeOnFail: { count: 0 },
+      });
+      worker.on('error', (error) => log.debug({ err: error, lane }, 'queue worker'));
+      return worker;
     });
-    this.#worker.on('error', (error) => log.debug({ err: error, lane }, 'queue worker'));
   }
 
-  /** @param jobs to take at a time from now on; more than what fits two batches would be hoarded from other workers. */
+  /**
+   * @param jobs to take at a time from now on; more than what fits two batches would be hoarded from other workers. Of
+   * queries at least two.
+   */
   setConcurrency(jobs: number): void {
-    if (this.#worker.concurrency !== jobs) this.#worker.concurrency = jobs;
+    const share = this.#share(jobs);
+    for (const worker of this.#workers) if (worker.concurrency !== share) worker.concurrency = share;
   }
 
   /** Takes no more jobs; those under way go on. */
   async pause(): Promise<void> {
-    await this.#worker.pause(true);
+    await Promise.all(this.#workers.map((worker) => worker.pause(true)));
   }
 
   /** Stops taking jobs and waits for those under way. */
   async close(): Promise<void> {
-    await this.#worker.close();
+    await Promise.all(this.#workers.map((worker) => worker.close()));
+  }
+
+  #share(jobs: number): number {
+    return Math.ceil(jobs / FETCHERS[this.#options.lane]);
   }
 
   async #process(bullJob: Job): Promise<void> {

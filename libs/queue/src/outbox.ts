@@ -19,8 +19,11 @@ return lost
 `;
 /** Approximate: an answer of 64 x 3584 floats has 0.9 MB. */
 const INBOX_MAX_ENTRIES = 1_000;
-/** Of one command; a bulk answer may be larger by itself. */
-const MAX_COMMAND_BYTES = 2 * 1024 * 1024;
+/**
+ * Of one command; a bulk answer may be larger by itself. Larger ones are cheaper, but the sender has nothing to do until
+ * the first of them is there: 18 answers of 3,584 floats are the best of both (docs/benchmarks.md).
+ */
+const MAX_COMMAND_BYTES = 256 * 1024;
 
 interface Scripts {
   embergateAnswer: (...args: (string | number | Buffer)[]) => Promise<number>;
