@@ -63,8 +63,7 @@ export class BulkEmbedder {
         signal?.throwIfAborted();
         const error = toAppError(thrown);
         if (error.code === 'embedding_failed') failures += 1;
-        if (!(error.kind.retryable || error.code === 'embedding_failed') || failures >= MAX_MODEL_FAILURES)
-          throw error;
+        if (!error.kind.retryable || failures >= MAX_MODEL_FAILURES) throw error;
         this.#log.warn({ code: error.code, failures }, 'a bulk job is sent again');
         await wait(RETRY_DELAY_MS, undefined, signal ? { signal } : {});
       }

@@ -44,7 +44,7 @@ export const ERROR_KINDS = {
   text_refused: kind(422, 'The text cannot be embedded'),
   rate_limited: kind(429, 'Too many requests', { retryable: true }),
   internal: kind(500, 'Something broke inside Embergate'),
-  embedding_failed: kind(500, 'The model could not embed the text'),
+  embedding_failed: kind(503, 'The model could not embed the text', waitAndRetry),
   queue_down: kind(503, 'The queue is away', waitAndRetry),
   store_down: kind(503, 'The vector store is away', waitAndRetry),
   storage_full: kind(503, 'The data folder cannot be written', waitAndRetry),

@@ -87,11 +87,6 @@ export class Batcher {
     return Math.max(0, performance.now() - startedAt - overdueAfterMs(predictedMs));
   }
 
-  /** Texts that wait for a batch, and their tokens, a lane. */
-  backlog(lane: Lane): { texts: number; tokens: number } {
-    return this.#waiting.backlog(lane);
-  }
-
   /**
    * @throws AppError `deadline_exceeded` where it came too late; `text_refused` where a text is known to
    * end the model's process; `embedding_failed` where the model cannot compute one; `shutting_down` after close().

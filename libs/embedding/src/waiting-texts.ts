@@ -50,12 +50,6 @@ export class WaitingTexts {
     return !this.#has('query') && !this.#has('bulk');
   }
 
-  /** How many wait in a lane, and their tokens. */
-  backlog(lane: Lane): { texts: number; tokens: number } {
-    const items = [...this.#again[lane].flat(), ...this.#lanes[lane]];
-    return { texts: items.length, tokens: items.reduce((sum, item) => sum + item.ids.length, 0) };
-  }
-
   /** Those that have texts here. */
   requests(lane: Lane): Set<EmbedRequest> {
     return new Set([...this.#again[lane].flat(), ...this.#lanes[lane]].map(({ request }) => request));

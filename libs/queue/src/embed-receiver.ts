@@ -54,11 +54,12 @@ export class EmbedReceiver {
     const { redis, tier, lane, concurrency, log } = options;
     this.#outbox = new Outbox(redis, { tier, lane });
     this.#admissions = new Admissions(redis);
-    this.#workers = Array.from({ length: FETCHERS[lane] }, () => {
+    const fetchers = Math.min(FETCHERS[lane], concurrency);
+    this.#workers = Array.from({ length: fetchers }, () => {
       const worker = new Worker(laneQueueName(tier, lane), (job) => this.#process(job), {
         connection: redis,
         prefix: KEY_PREFIX,
-        concurrency: this.#share(concurrency),
+        concurrency: Math.ceil(concurrency / fetchers),
         autorun: true,
         drainDelay: DRAIN_DELAY_SECONDS,
         lockDuration: LOCK_MS,
@@ -73,12 +74,9 @@ export class EmbedReceiver {
     });
   }
 
-  /**
-   * @param jobs to take at a time from now on; more than what fits two batches would be hoarded from other workers. Of
-   * queries at least two.
-   */
+  /** @param jobs to take at a time from now on; more than what fits two batches would be hoarded from other workers. */
   setConcurrency(jobs: number): void {
-    const share = this.#share(jobs);
+    const share = Math.ceil(jobs / this.#workers.length);
     for (const worker of this.#workers) if (worker.concurrency !== share) worker.concurrency = share;
   }
 
@@ -90,10 +88,6 @@ export class EmbedReceiver {
   /** Stops taking jobs and waits for those under way. */
   async close(): Promise<void> {
     await Promise.all(this.#workers.map((worker) => worker.close()));
-  }
-
-  #share(jobs: number): number {
-    return Math.ceil(jobs / FETCHERS[this.#options.lane]);
   }
 
   async #process(bullJob: Job): Promise<void> {

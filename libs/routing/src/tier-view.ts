@@ -29,7 +29,7 @@ const MIN_MS = 1e-3;
 export const QUERY_BATCH_MS = 250;
 export const QUERY_BATCH_TOKENS = 4_096;
 /** Computed tokens a token of a batch of like lengths: others are padded to the longest (docs/routing-simulation.md). */
-const PADDING = 1.4;
+const PADDING = 1.25;
 const MOST_AHEAD_TOKENS = 1e9;
 
 /** Tokens a millisecond that the tier's workers compute together, as fitted: an idle tier is not a slow one. */
@@ -50,9 +50,9 @@ interface Batching {
  *   until those before my batch are drained, in full batches by all workers
  *   + a + b * (mine + PADDING * others in my batch)
  *
- * A batch answers when all of it is computed. What is ahead of me and fits my batch is in it, and by the time it begins as
- * much again has come behind me; the rest is before it. With nothing ahead it is what is left of the batch that ends
- * first, and a + b * mine.
+ * A batch answers when all of it is computed. What is ahead of me and fits my batch is in it, the rest is before it. Those
+ * who come behind me join only where their length is like mine, and then as many of those ahead have let me pass: they
+ * even out. With nothing ahead it is what is left of the batch that ends first, and a + b * mine.
  * @returns null where no worker is ready.
  */
 export function predictArrivalMs(view: TierView, tokens: number): number | null {
@@ -62,8 +62,7 @@ export function predictArrivalMs(view: TierView, tokens: number): number | null 
   const [next] = workers;
   if (!next) return null;
   const inMyBatch = Math.min(view.aheadTokens, next.roomTokens);
-  const withThoseBehind = Math.min(2 * inMyBatch, next.roomTokens);
-  return drainedMs(workers, view.aheadTokens - inMyBatch) + next.batchMs(withThoseBehind);
+  return drainedMs(workers, view.aheadTokens - inMyBatch) + next.batchMs(inMyBatch);
 }
 
 /** How long until a query that arrives now is begun, in milliseconds; null where no worker is ready. */

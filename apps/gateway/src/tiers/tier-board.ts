@@ -17,6 +17,11 @@ export interface TierBoardParts {
 const NOTHING: TierLoad = { reservedTokens: 0, batches: [], breaker: CLOSED, breakerText: '' };
 /** A queue that answers no reading for this long is silent. Shorter than what makes any answer overdue. */
 const SILENT_MS = 150;
+/**
+ * So long after its predicted end a batch that was not taken back still counts as running: what is in it would otherwise be
+ * predicted to be computed again. A killed worker takes no batch back; its callers have been answered elsewhere by then.
+ */
+const OVERDUE_BATCH_MS = 1_000;
 
 /** What this gateway knows of the tiers: heartbeats, and the shared loads as it last read them. */
 export class TierBoard {
@@ -133,4 +138,7 @@ export class TierBoard {
 }
 
 const runningTokens = (batches: readonly RunningBatch[], now: number): number =>
-  batches.reduce((sum, { endsAt, queryTokens }) => sum + (endsAt > now ? queryTokens : 0), 0);
+  batches.reduce(
+    (sum, { endsAt, queryTokens }) => sum + (endsAt + OVERDUE_BATCH_MS > now ? queryTokens : 0),
+    0,
+  );

@@ -1,3 +1,4 @@
+import { Admissions } from '@embergate/queue/admissions.ts';
 import { aheadWithin } from '@embergate/routing/tier-view.ts';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { vectorOf } from './scripted-worker.ts';
@@ -43,6 +44,23 @@ describe('a query', () => {
     await world.everyoneLooks();
     await expect(gateway.ask()).resolves.toMatchObject({ tier: 'cpu', reason: 'gpu_saturated' });
     expect(gpu.begun).toEqual([]);
+  });
+
+  it('behind a batch that takes longer than predicted does not wait for it twice', async () => {
+    const gateway = await world.gateway();
+    const { workerId } = await world.worker('gpu');
+    const redis = await world.redis();
+    const [seconds = 0, micros = 0] = (await redis.time()).map(Number);
+    await world.load('gpu', 1_000);
+    const running = { endsAt: seconds * 1_000 + micros / 1_000 - 200, queryTokens: 1_000 };
+    await new Admissions(redis).setBatch('gpu', workerId, running);
+    await world.everyoneLooks();
+    expect(gateway.board.view('gpu').aheadTokens).toBe(0);
+
+    // One that nobody has taken back for long was a killed worker's.
+    await new Admissions(redis).setBatch('gpu', workerId, { ...running, endsAt: running.endsAt - 2_000 });
+    await world.everyoneLooks();
+    expect(gateway.board.view('gpu').aheadTokens).toBe(1_000);
   });
 
   it('that must not go elsewhere is refused, and told when to come again', async () => {
