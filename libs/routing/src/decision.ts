@@ -37,7 +37,7 @@ export type Decision = Admission | Refusal;
  */
 const OBJECTIVE_SHARE = 0.5;
 /** Kept of the deadline for the way back and for what a prediction is wrong by. */
-const SAFETY_SHARE = 0.8;
+const SAFETY_SHARE = 0.75;
 const RETRY_AFTER_MS = { min: 250, max: 5_000 } as const;
 
 interface Candidate {
