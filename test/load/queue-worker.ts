@@ -3,6 +3,7 @@
 import { decodeTokenIds } from '@embergate/contracts/embed-job.ts';
 import type { EmbeddingBackend } from '@embergate/embedding/backend.ts';
 import { Batcher } from '@embergate/embedding/batcher.ts';
+import { paddedTokens } from '@embergate/embedding/padded-tokens.ts';
 import { createLogger } from '@embergate/platform/logs.ts';
 import { connectRedis } from '@embergate/queue/connection.ts';
 import { EmbedReceiver } from '@embergate/queue/embed-receiver.ts';
@@ -26,8 +27,10 @@ const noModel: EmbeddingBackend = {
   embed: async (batch) => {
     const vectors = new Float32Array(batch.length * DIMENSIONS);
     batch.forEach((_ids, row) => vectors.set(vector, row * DIMENSIONS));
-    return vectors;
+    return { vectors, ms: 0 };
   },
+  interleaves: false,
+  computedTokens: paddedTokens,
   close: async () => undefined,
 };
 /** Both ways batch, as a worker does. */

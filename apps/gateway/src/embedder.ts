@@ -16,7 +16,7 @@ import type { GatewayMetrics } from './metrics.ts';
 import { queryCacheKey, type QueryCache } from './query-cache.ts';
 import type { TextTokens } from './text-tokens.ts';
 import { queueSilent } from './tiers/query-admission.ts';
-import type { QueryRouter } from './tiers/query-router.ts';
+import type { QueryRouter, RoutedQuery } from './tiers/query-router.ts';
 import { withReason } from './tiers/with-reason.ts';
 
 export interface EmbedderParts {
@@ -110,7 +110,14 @@ export class Embedder implements QueryEmbedder {
       .run(
         firstTierOnly ? `${cacheKey} first tier` : cacheKey,
         { deadlineMs: leftMs, signal },
-        (gone, untilMs) => this.#make(cacheKey, { ids, deadlineMs: untilMs, firstTierOnly, signal: gone }),
+        (gone, untilMs) =>
+          this.#make(cacheKey, {
+            ids,
+            tokens: texts.costOf(ids),
+            deadlineMs: untilMs,
+            firstTierOnly,
+            signal: gone,
+          }),
       )
       .catch((error: unknown) => {
         throw signal?.aborted ? error : this.#withReason(error);
@@ -176,10 +183,7 @@ export class Embedder implements QueryEmbedder {
     return withReason(error, error.code === 'queue_down' || !isQueueKnown() ? 'queue_down' : whyNotFirst());
   }
 
-  async #make(
-    cacheKey: string,
-    query: { ids: Uint32Array; deadlineMs: number; firstTierOnly: boolean; signal: AbortSignal },
-  ): Promise<MadeVector> {
+  async #make(cacheKey: string, query: RoutedQuery & { signal: AbortSignal }): Promise<MadeVector> {
     const { cache, router } = this.#parts;
     const startedAt = performance.now();
     const kept = await cache.get(cacheKey, query);

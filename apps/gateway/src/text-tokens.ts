@@ -1,10 +1,13 @@
 import type { Warning } from '@embergate/contracts/http-search.ts';
 import type { InputType } from '@embergate/contracts/space.ts';
+import { tokensAfterPrefixes } from '@embergate/embedding/padded-tokens.ts';
 import type { InstalledModel } from '@embergate/models/installed-model.ts';
+import { promptPrefixes } from '@embergate/models/prompt-prefixes.ts';
 import type { Tokenizer } from '@embergate/models/tokenizer.ts';
 
 export interface Tokenized {
   inputs: Uint32Array[];
+  /** Of all texts together, prompts included. */
   tokens: number;
   warnings: Warning[];
   ms: number;
@@ -14,10 +17,17 @@ export interface Tokenized {
 export class TextTokens {
   readonly #model: InstalledModel;
   readonly #tokenizer: Tokenizer;
+  readonly #prefixes: readonly Uint32Array[];
 
   constructor(model: InstalledModel, tokenizer: Tokenizer) {
     this.#model = model;
     this.#tokenizer = tokenizer;
+    this.#prefixes = promptPrefixes(model.space, tokenizer);
+  }
+
+  /** Tokens that a model must compute for a text. */
+  costOf(ids: Uint32Array): number {
+    return tokensAfterPrefixes([ids], this.#prefixes);
   }
 
   encode(texts: readonly string[], inputType: InputType): Tokenized {

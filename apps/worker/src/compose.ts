@@ -4,6 +4,8 @@ import { OnnxBackend } from '@embergate/embedding-onnx/onnx-backend.ts';
 import { Batcher, type StartedBatch } from '@embergate/embedding/batcher.ts';
 import { warmUp } from '@embergate/embedding/warm-up.ts';
 import { findModel, verifyModel } from '@embergate/models/installed-model.ts';
+import { isDecoder, promptPrefixes } from '@embergate/models/prompt-prefixes.ts';
+import { loadTokenizer } from '@embergate/models/tokenizer.ts';
 import type { Lifecycle } from '@embergate/platform/lifecycle.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 import { Admissions } from '@embergate/queue/admissions.ts';
@@ -60,10 +62,13 @@ export async function composeWorker(
 
   await verifyModel(model);
   const { onnxPath, padTokenId, space, maxTokens } = model;
+  const tokenizer = await loadTokenizer(model.tokenizerPath, { maxTokens });
   const backend = await OnnxBackend.create({
     onnxPath,
     dimensions: space.dimensions,
     padTokenId,
+    isDecoder: isDecoder(space),
+    prefixes: promptPrefixes(space, tokenizer),
     log,
     // Without its model this worker takes no queries, and gateways hear of it at once.
     onAvailable: (isReady) => {

@@ -2,8 +2,11 @@
  * The process that holds the model. onnxruntime blocks its thread while it computes, so nothing else lives here:
  * queue locks and heartbeats turn in the supervisor. It ends when its supervisor does.
  */
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { InferenceSession } from 'onnxruntime-node';
+import { Decoder } from './decoder.ts';
+import { Encoder } from './encoder.ts';
 import type { FromChild, LoadModel, RunBatch, ToChild } from './protocol.ts';
+import { Turns, type Model, type Turn } from './turns.ts';
 
 /**
  * Threads that spin for long burn the cores which gateway and queue need (3 times the time on a shared machine); threads
@@ -15,8 +18,9 @@ const THREADING = {
   force_spinning_stop: '1',
 };
 
-let session: InferenceSession | undefined;
-let padTokenId = 0;
+let model: Model | undefined;
+const turns = new Turns();
+let isTurning = false;
 
 const say = (message: FromChild): void => void process.send?.(message);
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
@@ -26,19 +30,21 @@ process.on('SIGINT', () => undefined);
 process.on('disconnect', () => process.exit(0));
 process.on('message', (message: ToChild) => {
   if (message.type === 'load') void load(message);
-  else void run(message);
+  else run(message);
 });
 
-async function load(request: LoadModel): Promise<void> {
+async function load({ onnxPath, threads, padTokenId, prefixes }: LoadModel): Promise<void> {
   try {
-    padTokenId = request.padTokenId;
-    session = await InferenceSession.create(request.onnxPath, {
+    const session = await InferenceSession.create(onnxPath, {
       executionProviders: ['cpu'],
-      intraOpNumThreads: request.threads,
+      intraOpNumThreads: threads,
       interOpNumThreads: 1,
       graphOptimizationLevel: 'all',
       extra: { session: THREADING },
     });
+    model = Decoder.runs(session)
+      ? await Decoder.create(session, prefixes)
+      : new Encoder(session, padTokenId);
     say({ type: 'loaded', device: 'cpu' });
   } catch (error) {
     // Without a model there is nothing to live for; the supervisor decides about another try.
@@ -48,39 +54,41 @@ async function load(request: LoadModel): Promise<void> {
   }
 }
 
-async function run({ id, ids, lengths }: RunBatch): Promise<void> {
-  try {
-    if (!session) throw new Error('no model is loaded');
-    const outputs = await session.run(padRight(ids, lengths));
-    const vectors = outputs['embedding']?.data;
-    if (!(vectors instanceof Float32Array)) throw new Error('the model has no float32 output "embedding"');
-    // A text of not-a-number would be a wrong vector in the index for ever.
-    if (!vectors.every(Number.isFinite)) throw new Error('the model returned a number that is not finite');
-    say({ type: 'vectors', id, vectors });
-  } catch (error) {
-    say({ type: 'run_failed', id, message: messageOf(error) });
-  }
+function run({ id, lane, ids, lengths }: RunBatch): void {
+  if (!model) return say({ type: 'run_failed', id, message: 'no model is loaded' });
+  let from = 0;
+  const texts = Array.from(lengths, (length) => ids.subarray(from, (from += length)));
+  const parts = model.embed(texts, lane);
+  turns.add({ id, lane, next: () => parts.next(), ms: 0 });
+  if (!isTurning) void turn();
 }
 
-/** [texts, longest] int64 ids and mask. Ids are below 2^31: writing the low words is all it takes. */
-function padRight(ids: Uint32Array, lengths: Uint32Array): Record<string, Tensor> {
-  const texts = lengths.length;
-  const longest = lengths.reduce((max, length) => Math.max(max, length), 0);
-  const inputIds = new BigInt64Array(texts * longest).fill(BigInt(padTokenId));
-  const mask = new BigInt64Array(texts * longest);
-  const idWords = new Uint32Array(inputIds.buffer);
-  const maskWords = new Uint32Array(mask.buffer);
-  let from = 0;
-  lengths.forEach((length, text) => {
-    for (let position = 0; position < length; position++) {
-      const word = 2 * (text * longest + position);
-      idWords[word] = ids[from + position] ?? 0;
-      maskWords[word] = 1;
-    }
-    from += length;
-  });
-  return {
-    input_ids: new Tensor('int64', inputIds, [texts, longest]),
-    attention_mask: new Tensor('int64', mask, [texts, longest]),
-  };
+/** Computes part after part, as long as there are any. */
+async function turn(): Promise<void> {
+  isTurning = true;
+  for (let next = turns.next(); next; next = turns.next()) {
+    const message = await onePart(next);
+    if (message.type !== 'part_done') turns.remove(next);
+    say(message);
+    // What has arrived meanwhile takes its turn.
+    await new Promise(setImmediate);
+  }
+  isTurning = false;
+}
+
+async function onePart(turn: Turn): Promise<FromChild> {
+  const { id } = turn;
+  const startedAt = performance.now();
+  try {
+    const { done, value } = await turn.next();
+    const ms = performance.now() - startedAt;
+    turn.ms += ms;
+    turns.spend(turn, ms);
+    if (!done) return { type: 'part_done' };
+    // A text of not-a-number would be a wrong vector in the index for ever.
+    if (!value.every(Number.isFinite)) throw new Error('the model returned a number that is not finite');
+    return { type: 'vectors', id, vectors: value, ms: turn.ms };
+  } catch (error) {
+    return { type: 'run_failed', id, message: messageOf(error) };
+  }
 }

@@ -1,4 +1,6 @@
 import { AppError } from '@embergate/contracts/errors.ts';
+import type { Lane } from '@embergate/contracts/tiers.ts';
+import type { Embedded } from '@embergate/embedding/backend.ts';
 import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { startHangTimer } from './hang-timer.ts';
@@ -22,8 +24,9 @@ export interface Ending {
 }
 
 interface Run {
-  resolve: (vectors: Float32Array) => void;
+  resolve: (embedded: Embedded) => void;
   reject: (error: AppError) => void;
+  hangMs: number;
   callOff: () => void;
 }
 
@@ -75,10 +78,10 @@ export class InferenceProcess {
   }
 
   /**
-   * @param hangMs a batch that takes longer counts as a hang, and the process is killed.
+   * @param hangMs a batch, or a part of one, that takes longer counts as a hang, and the process is killed.
    * @throws AppError `embedding_failed`, with `details.childEnded` where the process ended.
    */
-  run(batch: readonly Uint32Array[], hangMs: number): Promise<Float32Array> {
+  run(batch: readonly Uint32Array[], { lane, hangMs }: { lane: Lane; hangMs: number }): Promise<Embedded> {
     const lengths = Uint32Array.from(batch, (ids) => ids.length);
     const ids = new Uint32Array(lengths.reduce((sum, length) => sum + length, 0));
     let at = 0;
@@ -89,9 +92,8 @@ export class InferenceProcess {
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       if (this.#hasEnded) return reject(endedInBatch('before the batch began'));
-      const callOff = startHangTimer(hangMs, () => this.#replaceHung('batch', hangMs));
-      this.#runs.set(id, { resolve, reject, callOff });
-      this.#send({ type: 'run', id, ids, lengths });
+      this.#runs.set(id, { resolve, reject, hangMs, callOff: this.#watch(hangMs) });
+      this.#send({ type: 'run', id, lane, ids, lengths });
     });
   }
 
@@ -114,8 +116,14 @@ export class InferenceProcess {
           `onnxruntime cannot load ${this.#options.model.onnxPath}: ${message.message}`,
         );
         break;
+      case 'part_done':
+        for (const run of this.#runs.values()) {
+          run.callOff();
+          run.callOff = this.#watch(run.hangMs);
+        }
+        break;
       case 'vectors':
-        this.#takeRun(message.id)?.resolve(message.vectors);
+        this.#takeRun(message.id)?.resolve({ vectors: message.vectors, ms: message.ms });
         break;
       case 'run_failed':
         this.#takeRun(message.id)?.reject(
@@ -129,6 +137,10 @@ export class InferenceProcess {
     run?.callOff();
     this.#runs.delete(id);
     return run;
+  }
+
+  #watch(hangMs: number): () => void {
+    return startHangTimer(hangMs, () => this.#replaceHung('batch', hangMs));
   }
 
   #replaceHung(doing: 'load' | 'batch', limitMs: number): void {

@@ -1,5 +1,6 @@
 import { AppError } from '@embergate/contracts/errors.ts';
-import type { EmbeddingBackend, EmbedOptions } from '@embergate/embedding/backend.ts';
+import type { Embedded, EmbeddingBackend, EmbedOptions } from '@embergate/embedding/backend.ts';
+import { paddedTokens, tokensAfterPrefixes } from '@embergate/embedding/padded-tokens.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,6 +10,10 @@ export interface OnnxBackendOptions {
   onnxPath: string;
   dimensions: number;
   padTokenId: number;
+  /** A model that reads from left to right and computes long texts in parts, between which queries go. Default: no. */
+  isDecoder?: boolean;
+  /** How texts begin again and again, as token ids: a decoder pays for these once. */
+  prefixes?: Uint32Array[];
   log: Logger;
   /** Default: one a core. */
   threads?: number;
@@ -74,6 +79,15 @@ export class OnnxBackend implements EmbeddingBackend {
     return this.#device;
   }
 
+  get interleaves(): boolean {
+    return this.#options.isDecoder === true;
+  }
+
+  computedTokens(batch: readonly Uint32Array[]): number {
+    const { isDecoder = false, prefixes = [] } = this.#options;
+    return isDecoder ? tokensAfterPrefixes(batch, prefixes) : paddedTokens(batch);
+  }
+
   get isReady(): boolean {
     return this.#isReady && !this.#closing.signal.aborted;
   }
@@ -92,13 +106,13 @@ export class OnnxBackend implements EmbeddingBackend {
 
   async embed(
     batch: readonly Uint32Array[],
-    { hangMs = DEFAULT_HANG_MS }: EmbedOptions = {},
-  ): Promise<Float32Array> {
+    { hangMs = DEFAULT_HANG_MS, lane = 'query' }: EmbedOptions = {},
+  ): Promise<Embedded> {
     await this.whenReady();
     if (!this.#process) throw stopping();
-    const vectors = await this.#process.run(batch, hangMs);
+    const embedded = await this.#process.run(batch, { lane, hangMs });
     this.#failures = 0;
-    return vectors;
+    return embedded;
   }
 
   async close(): Promise<void> {
@@ -107,9 +121,15 @@ export class OnnxBackend implements EmbeddingBackend {
   }
 
   async #start(): Promise<void> {
-    const { onnxPath, dimensions, padTokenId, threads = availableParallelism() } = this.#options;
+    const {
+      onnxPath,
+      dimensions,
+      padTokenId,
+      prefixes = [],
+      threads = availableParallelism(),
+    } = this.#options;
     const child = new InferenceProcess({
-      model: { onnxPath, dimensions, padTokenId, threads },
+      model: { onnxPath, dimensions, padTokenId, prefixes, threads },
       loadLimitMs: this.#loadLimitMs,
       onHang: (doing, limitMs) =>
         this.#log.error({ doing, limitMs, childPid: child.pid }, 'the inference process hangs; replacing it'),

@@ -1,3 +1,5 @@
+import type { Lane } from '@embergate/contracts/tiers.ts';
+
 /** What the supervisor and its inference child say to each other (Node's IPC, structured clone). */
 export interface LoadModel {
   type: 'load';
@@ -5,11 +7,14 @@ export interface LoadModel {
   dimensions: number;
   padTokenId: number;
   threads: number;
+  /** How texts begin again and again, as token ids: a model that reads from left to right pays for these once. */
+  prefixes: Uint32Array[];
 }
 
 export interface RunBatch {
   type: 'run';
   id: number;
+  lane: Lane;
   /** All token ids, text after text. */
   ids: Uint32Array;
   lengths: Uint32Array;
@@ -20,5 +25,8 @@ export type ToChild = LoadModel | RunBatch;
 export type FromChild =
   | { type: 'loaded'; device: string }
   | { type: 'load_failed'; message: string }
-  | { type: 'vectors'; id: number; vectors: Float32Array }
+  /** A part of a batch is done, others may go between: the process does not hang. */
+  | { type: 'part_done' }
+  /** `ms`: what its own parts took. */
+  | { type: 'vectors'; id: number; vectors: Float32Array; ms: number }
   | { type: 'run_failed'; id: number; message: string };

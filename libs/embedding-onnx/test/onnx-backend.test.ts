@@ -45,8 +45,8 @@ describe('the model in its own process', () => {
   afterAll(() => backend.close());
 
   it('gives a text the same vector alone and beside longer ones', async () => {
-    const alone = await backend.embed([ids('open a file')]);
-    const together = await backend.embed([
+    const { vectors: alone } = await backend.embed([ids('open a file')]);
+    const { vectors: together } = await backend.embed([
       ids('open a file'),
       ids('a much longer text '.repeat(40)),
       ids('x'),
@@ -56,7 +56,7 @@ describe('the model in its own process', () => {
   });
 
   it('puts like texts near and unlike ones far', async () => {
-    const vectors = await backend.embed(
+    const { vectors } = await backend.embed(
       ['read a file from disk', 'load the contents of a document', 'bake a cake'].map(ids),
     );
     const [read, load, bake] = [0, 1, 2].map((row) => vectors.subarray(row * 384, (row + 1) * 384)) as [
@@ -76,7 +76,7 @@ describe('the model in its own process', () => {
     process.kill(pidOf(backend), 'SIGKILL');
     await failing;
     expect(backend.isReady).toBe(false);
-    expect(await backend.embed([ids('still here')])).toHaveLength(384);
+    expect((await backend.embed([ids('still here')])).vectors).toHaveLength(384);
     expect(backend.isReady).toBe(true);
   });
 
@@ -87,7 +87,7 @@ describe('the model in its own process', () => {
       code: 'embedding_failed',
       details: {},
     });
-    expect(await backend.embed([ids('still here')])).toHaveLength(384);
+    expect((await backend.embed([ids('still here')])).vectors).toHaveLength(384);
     expect(backend.childPid).toBe(childPid);
   });
 
@@ -99,7 +99,7 @@ describe('the model in its own process', () => {
     await eventually('its end was noticed', () => told.length === 1);
     const next = await eventually('the next one loads', () => pidOf(killed) !== first && pidOf(killed));
     process.kill(next, 'SIGKILL');
-    expect(await killed.embed([ids('a')])).toHaveLength(384);
+    expect((await killed.embed([ids('a')])).vectors).toHaveLength(384);
     expect(killed.childPid).not.toBe(next);
     expect(told).toEqual([false, true]);
     await killed.close();
@@ -113,7 +113,7 @@ describe('the model in its own process', () => {
       code: 'embedding_failed',
       details: { childEnded: true },
     });
-    expect(await frozen.embed([ids('a')])).toHaveLength(384);
+    expect((await frozen.embed([ids('a')])).vectors).toHaveLength(384);
     expect(frozen.childPid).not.toBe(childPid);
     expect(isAlive(childPid)).toBe(false);
     await frozen.close();
@@ -124,7 +124,7 @@ describe('the model in its own process', () => {
     const answer = backend.embed([ids('a')], { hangMs: 300 });
     await new Promise(setImmediate);
     standStill(1_000);
-    expect(await answer).toHaveLength(384);
+    expect((await answer).vectors).toHaveLength(384);
     expect(backend.childPid).toBe(childPid);
   });
 
@@ -135,7 +135,7 @@ describe('the model in its own process', () => {
     await new Promise(setImmediate);
     standStill(1_500);
     setTimeout(() => process.kill(childPid, 'SIGCONT'), 500);
-    expect(await answer).toHaveLength(384);
+    expect((await answer).vectors).toHaveLength(384);
     expect(backend.childPid).toBe(childPid);
   });
 

@@ -16,6 +16,8 @@ function signalledOn(isPoison: (ids: Uint32Array) => boolean, signal: NodeJS.Sig
   return {
     device: real.device,
     dimensions: real.dimensions,
+    interleaves: real.interleaves,
+    computedTokens: (batch) => real.computedTokens(batch),
     get isReady() {
       return real.isReady;
     },
@@ -65,7 +67,7 @@ describe('batches of a model in a process that ends', () => {
     for (const [index, answer] of answers.entries()) {
       if (answer.status === 'rejected') found.push((answer.reason as { code: string }).code);
       else {
-        const direct = await real.embed([ids(words[index] ?? '')]);
+        const { vectors: direct } = await real.embed([ids(words[index] ?? '')]);
         const cosine = direct.reduce((sum, value, at) => sum + value * (answer.value.vectors[at] ?? 0), 0);
         found.push(Number(cosine.toFixed(4)));
       }

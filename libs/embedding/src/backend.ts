@@ -1,17 +1,34 @@
 import { AppError } from '@embergate/contracts/errors.ts';
+import type { Lane } from '@embergate/contracts/tiers.ts';
 
 export interface EmbedOptions {
-  /** A batch that takes longer, in milliseconds, counts as a hang: whatever computes it is replaced. */
+  /** A batch, or a part of it, that takes longer, in milliseconds, counts as a hang: whatever computes it is replaced. */
   hangMs?: number;
+  /** Default: `query`. */
+  lane?: Lane;
 }
 
-/** Runs the model on token ids. One batch at a time: the caller waits for one before it sends the next. */
+export interface Embedded {
+  /** batch.length x dimensions, row by row. */
+  vectors: Float32Array;
+  /** Milliseconds that the batch was computed, without those in which others had their turn. */
+  ms: number;
+}
+
+/**
+ * Runs the model on token ids. One batch at a time: the caller waits for one before it sends the next. Where it interleaves, a
+ * batch of queries may be sent while one of bulk work runs.
+ */
 export interface EmbeddingBackend {
   /** Where the model's matrix work really runs: `cpu`, `cuda`, `webgpu`. */
   readonly device: string;
   readonly dimensions: number;
   /** False while the model is away, because its process ended and the next one loads it. */
   readonly isReady: boolean;
+  /** Bulk work is computed in short parts, between which queries go. */
+  readonly interleaves: boolean;
+  /** What a batch costs, in tokens: those that are padded to, or those that have not been computed before. */
+  computedTokens(batch: readonly Uint32Array[]): number;
   /**
    * Resolves once the model is there.
    * @throws AppError `shutting_down` after close().
@@ -20,11 +37,10 @@ export interface EmbeddingBackend {
   /**
    * Waits for the model where it is away.
    * @param batch token ids, one entry a text, none empty.
-   * @returns batch.length x dimensions, row by row.
    * @throws AppError `embedding_failed`: the model said that it cannot compute the batch, or, with `details.childEnded`, its
    * process ended in the middle of it; the backend recovers by itself. `shutting_down` after close().
    */
-  embed(batch: readonly Uint32Array[], options?: EmbedOptions): Promise<Float32Array>;
+  embed(batch: readonly Uint32Array[], options?: EmbedOptions): Promise<Embedded>;
   close(): Promise<void>;
 }
 

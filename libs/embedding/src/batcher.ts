@@ -4,7 +4,6 @@ import { predictMs, type LiveFit } from '@embergate/routing/fit.ts';
 import { QUERY_BATCH_MS } from '@embergate/routing/tier-view.ts';
 import { hasEndedChild, isModelFailure, type EmbeddingBackend } from './backend.ts';
 import { EmbedRequest, type BatchedVectors, type Item, type SubmitOptions } from './embed-request.ts';
-import { paddedTokens } from './padded-tokens.ts';
 import { RefusedTexts } from './refused-texts.ts';
 import { WaitingTexts, type Batch } from './waiting-texts.ts';
 
@@ -28,7 +27,10 @@ export interface BatcherOptions {
   onBatchStart?: (batch: StartedBatch) => void;
   /** Called after every batch that succeeded. */
   onBatch?: (batch: { lane: Lane; texts: number; paddedTokens: number; ms: number }) => void;
-  /** Called when the last batch has ended and none follows at once, because nothing waits or the model is away. */
+  /**
+   * Called when the last batch that a query would wait for has ended and none follows at once, because nothing waits or the
+   * model is away.
+   */
   onIdle?: () => void;
 }
 
@@ -50,6 +52,8 @@ const PROBE = new Uint32Array(16).fill(100);
  *   idle --submit--> running --batch done, more waiting--> running --nothing waiting--> idle --close--> closed
  *                       |--model away--> waiting for it --model there--> running
  *
+ * Where the model interleaves, one bulk batch runs beside the queries: they go between its parts.
+ *
  * Before a batch is made, requests that are late are dropped. A batch that failed is tried again in
  * halves, down to single texts: one on which the model fails fails its request, one that ends the model's process twice is
  * refused from then on, and all others get their vectors.
@@ -64,6 +68,10 @@ export class Batcher {
   readonly #requests = new Set<EmbedRequest>();
   #computing: { startedAt: number; predictedMs: number } | undefined;
   #running: Promise<void> | undefined;
+  /** The bulk batch that runs beside the queries. */
+  #bulkRunning: Promise<void> | undefined;
+  /** Something has been submitted. */
+  #arrival = Promise.withResolvers<void>();
   #closed = false;
   readonly #closing = Promise.withResolvers<void>();
 
@@ -98,6 +106,7 @@ export class Batcher {
     const request = new EmbedRequest(inputs, this.#backend.dimensions, options);
     this.#requests.add(request);
     this.#waiting.add(request);
+    this.#arrival.resolve();
     this.#running ??= this.#run();
     return request.answer;
   }
@@ -109,18 +118,20 @@ export class Batcher {
   async probe(): Promise<void> {
     if (!this.isIdle || this.#closed || !this.#backend.isReady) return;
     // One that fails says nothing about the speed; the backend sees to its process by itself.
-    const measured = this.#compute([PROBE]);
+    const measured = this.#compute([PROBE], 'query');
     this.#running = measured.then(() => this.#run());
     await measured;
   }
 
   /**
-   * Finishes the queries, gives bulk work that has not begun back to its senders, and takes nothing more. Where the model is
-   * away, queries go back too.
+   * Finishes the queries, gives bulk work that has not begun, or runs beside queries, back to its senders, and takes nothing
+   * more. Where the model is away, queries go back too.
    */
   async close(): Promise<void> {
     this.#closed = true;
-    this.#drop(this.#waiting.requests('bulk'), stopping());
+    const bulk = [...this.#requests].filter(({ lane }) => lane === 'bulk');
+    // A long text that is computed in parts is not waited for.
+    this.#drop(this.#bulkRunning ? new Set(bulk) : this.#waiting.requests('bulk'), stopping());
     this.#closing.resolve();
     await this.#running;
   }
@@ -128,14 +139,27 @@ export class Batcher {
   async #run(): Promise<void> {
     // Requests that arrive in the same turn of the loop belong in the first batch.
     await new Promise(setImmediate);
-    while (!this.#waiting.isEmpty) {
+    while (!this.#waiting.isEmpty || (this.#bulkRunning && !this.#closed)) {
       if (!this.#backend.isReady) await this.#waitForModel();
       this.#dropLate();
-      const batch = this.#backend.isReady ? this.#waiting.take(this.#fit.current) : undefined;
-      if (batch) await this.#runBatch(batch);
+      await this.#runNext();
     }
     this.#running = undefined;
     this.#options.onIdle?.();
+  }
+
+  async #runNext(): Promise<void> {
+    if (!this.#backend.isReady) return;
+    this.#arrival = Promise.withResolvers();
+    const beside = this.#bulkRunning;
+    const batch = this.#waiting.take(this.#fit.current, { queriesOnly: beside !== undefined });
+    if (!batch) {
+      if (beside) this.#options.onIdle?.();
+      return void (await Promise.race([beside, this.#arrival.promise, this.#closing.promise]));
+    }
+    const running = this.#runBatch(batch);
+    if (batch.lane === 'query' || !this.#backend.interleaves) return running;
+    this.#bulkRunning = running.finally(() => (this.#bulkRunning = undefined));
   }
 
   /** Until the model is there, or nobody shall wait for it: then its requests are dropped. */
@@ -157,15 +181,18 @@ export class Batcher {
     const requests = new Set(items.map(({ request }) => request));
     for (const request of requests) request.begin();
     const texts = items.map(({ ids }) => ids);
-    const cost = paddedTokens(texts);
-    this.#options.onBatchStart?.({
-      lane,
-      texts: texts.length,
-      queryTokens: lane === 'query' ? texts.reduce((sum, { length }) => sum + length, 0) : 0,
-      paddedTokens: cost,
-      predictedMs: predictMs(this.#fit.current, cost),
-    });
-    const outcome = await this.#compute(texts);
+    const cost = this.#backend.computedTokens(texts);
+    const isBeside = lane === 'bulk' && this.#backend.interleaves;
+    // Nobody has to wait for the end of one that queries go between.
+    if (!isBeside)
+      this.#options.onBatchStart?.({
+        lane,
+        texts: texts.length,
+        queryTokens: lane === 'query' ? this.#promisedTokens(texts) : 0,
+        paddedTokens: cost,
+        predictedMs: predictMs(this.#fit.current, cost),
+      });
+    const outcome = await this.#compute(texts, lane);
     this.#waiting.spend(lane, outcome.ms);
     if ('error' in outcome) return this.#takeApart(batch, outcome.error);
     for (const request of requests) request.spend(outcome.ms);
@@ -173,20 +200,27 @@ export class Batcher {
     this.#options.onBatch?.({ lane, texts: texts.length, paddedTokens: cost, ms: outcome.ms });
   }
 
-  async #compute(texts: readonly Uint32Array[]): Promise<Outcome> {
-    const cost = paddedTokens(texts);
+  /** As their callers were promised: what each costs alone. */
+  #promisedTokens(texts: readonly Uint32Array[]): number {
+    return texts.reduce((sum, ids) => sum + this.#backend.computedTokens([ids]), 0);
+  }
+
+  async #compute(texts: readonly Uint32Array[], lane: Lane): Promise<Outcome> {
+    const cost = this.#backend.computedTokens(texts);
     const predictedMs = predictMs(this.#fit.current, cost);
     const startedAt = performance.now();
-    this.#computing = { startedAt, predictedMs };
+    const isBeside = lane === 'bulk' && this.#backend.interleaves;
+    if (!isBeside) this.#computing = { startedAt, predictedMs };
     try {
-      const vectors = await this.#backend.embed(texts, { hangMs: hangMs(predictedMs) });
-      const ms = performance.now() - startedAt;
+      const embedded = await this.#backend.embed(texts, { hangMs: hangMs(predictedMs), lane });
+      // Between the parts of one that ran beside queries these had their turn.
+      const ms = isBeside ? embedded.ms : performance.now() - startedAt;
       this.#fit.observe({ paddedTokens: cost, ms });
-      return { vectors, ms };
+      return { vectors: embedded.vectors, ms };
     } catch (error) {
       return { error, ms: performance.now() - startedAt };
     } finally {
-      this.#computing = undefined;
+      if (!isBeside) this.#computing = undefined;
     }
   }
 

@@ -2,6 +2,18 @@
 export const paddedTokens = (batch: readonly { length: number }[]): number =>
   batch.length * batch.reduce((longest, ids) => Math.max(longest, ids.length), 0);
 
+/** What a decoder computes: each text alone, and nothing again of the prefix that it begins with. */
+export const tokensAfterPrefixes = (
+  batch: readonly Uint32Array[],
+  prefixes: readonly Uint32Array[],
+): number => batch.reduce((sum, ids) => sum + ids.length - prefixLength(ids, prefixes), 0);
+
+/** Of the longest that the text begins with and is longer than. */
+const prefixLength = (text: Uint32Array, prefixes: readonly Uint32Array[]): number =>
+  prefixes
+    .filter((ids) => ids.length < text.length && ids.every((id, at) => text[at] === id))
+    .reduce((longest, { length }) => Math.max(longest, length), 0);
+
 /** How many texts from the front fit a budget of padded tokens; one at least, where there is one. */
 export function countThatFits(batch: readonly { length: number }[], budget: number): number {
   let longest = 0;

@@ -78,9 +78,9 @@ export class WaitingTexts {
    * Takes out the next batch.
    * @param fit how long batches take now.
    */
-  take(fit: Fit): Batch | undefined {
-    if (this.isEmpty) return undefined;
-    const lane = this.#nextLane(fit);
+  take(fit: Fit, { queriesOnly = false } = {}): Batch | undefined {
+    if (queriesOnly ? !this.#has('query') : this.isEmpty) return undefined;
+    const lane = queriesOnly ? 'query' : this.#nextLane(fit);
     const later = this.#lanes[lane];
     const yields = this.#yields[lane] && later.length > 0;
     this.#yields[lane] = false;

@@ -173,7 +173,7 @@ describe('batches bounded in milliseconds', () => {
       // There is always another query.
       if (flood) answers.push(batcher.submit([text(1, 100), text(2, 100)], query));
       await new Promise(setImmediate);
-      return new Float32Array(2 * batch.length);
+      return { vectors: new Float32Array(2 * batch.length), ms: 1 };
     };
     const answers = [
       batcher.submit([text(1, 100)], query),
@@ -227,7 +227,7 @@ describe('what a batcher tells of itself', () => {
     const { backend, batcher } = make();
     const answer = batcher.submit([text(1, 100)], query);
     await backend.untilBatch();
-    expect(backend.options).toEqual([{ hangMs: 6_000 }]);
+    expect(backend.options).toEqual([{ hangMs: 6_000, lane: 'query' }]);
     vi.advanceTimersByTime(800);
     expect(batcher.overdueMs).toBe(0);
     vi.advanceTimersByTime(50);

@@ -1,14 +1,17 @@
 import { AppError } from '@embergate/contracts/errors.ts';
 import { LiveFit, type Fit, type Sample } from '@embergate/routing/fit.ts';
-import type { EmbeddingBackend, EmbedOptions } from '../src/backend.ts';
+import type { Embedded, EmbeddingBackend, EmbedOptions } from '../src/backend.ts';
+import { paddedTokens } from '../src/padded-tokens.ts';
 
 /** A text of one repeated token: its first id names it. */
 export const text = (id: number, length: number): Uint32Array => new Uint32Array(length).fill(id);
 
 const firstIds = (batch: readonly Uint32Array[]): number[] => batch.map((ids) => ids[0] ?? 0);
 /** What fakes answer with: a vector holds its text's first id and its length. */
-const vectorsOf = (batch: readonly Uint32Array[]): Float32Array =>
-  Float32Array.from(batch.flatMap((ids) => [ids[0] ?? 0, ids.length]));
+const embedded = (batch: readonly Uint32Array[]): Embedded => ({
+  vectors: Float32Array.from(batch.flatMap((ids) => [ids[0] ?? 0, ids.length])),
+  ms: 1,
+});
 
 const childEnded = (): AppError =>
   new AppError('embedding_failed', 'The inference process ended (SIGKILL).', {
@@ -21,16 +24,18 @@ export class FakeBackend implements EmbeddingBackend {
   readonly dimensions = 2;
   readonly batches: number[][] = [];
   readonly options: EmbedOptions[] = [];
+  readonly interleaves: boolean = false;
+  readonly computedTokens = paddedTokens;
   isReady = true;
   #running: { finish: (error?: Error) => void } | undefined;
   #begun = Promise.withResolvers<void>();
   #back = Promise.withResolvers<void>();
 
-  embed(batch: readonly Uint32Array[], options: EmbedOptions = {}): Promise<Float32Array> {
+  embed(batch: readonly Uint32Array[], options: EmbedOptions = {}): Promise<Embedded> {
     this.batches.push(firstIds(batch));
     this.options.push(options);
     return new Promise((resolve, reject) => {
-      this.#running = { finish: (error) => (error ? reject(error) : resolve(vectorsOf(batch))) };
+      this.#running = { finish: (error) => (error ? reject(error) : resolve(embedded(batch))) };
       this.#begun.resolve();
     });
   }
@@ -81,6 +86,8 @@ export function backendThatDiesOn(killers: ReadonlySet<number>, failing: Readonl
     device: 'cpu',
     dimensions: 2,
     batches,
+    interleaves: false,
+    computedTokens: paddedTokens,
     get isReady() {
       return isReady;
     },
@@ -88,7 +95,7 @@ export function backendThatDiesOn(killers: ReadonlySet<number>, failing: Readonl
       await new Promise(setImmediate);
       isReady = true;
     },
-    async embed(batch: readonly Uint32Array[]): Promise<Float32Array> {
+    async embed(batch: readonly Uint32Array[]): Promise<Embedded> {
       const ids = firstIds(batch);
       batches.push(ids);
       await new Promise(setImmediate);
@@ -99,7 +106,7 @@ export function backendThatDiesOn(killers: ReadonlySet<number>, failing: Readonl
       if (ids.some((id) => failing.has(id))) {
         throw new AppError('embedding_failed', 'The model could not embed the batch.');
       }
-      return vectorsOf(batch);
+      return embedded(batch);
     },
     close: () => Promise.resolve(),
   } satisfies EmbeddingBackend & { batches: number[][] };

@@ -1,4 +1,5 @@
-import { FLOAT, INT64, type Attributes, type Graph, type Node } from './onnx-writer.ts';
+import { GraphBuilder } from './graph-builder.ts';
+import { FLOAT, INT64, type Graph } from './onnx-writer.ts';
 import { requireTensor, type TensorPlace } from './safetensors.ts';
 
 /** What config.json says of a BERT encoder, as far as the graph depends on it. */
@@ -40,7 +41,7 @@ const MASKED = -10_000;
  * Errors: `model_damaged` where a tensor is missing or has another shape.
  */
 export function bertGraph(shape: BertShape, weights: WeightsFile): Graph {
-  const graph = new GraphBuilder(weights);
+  const graph = new BertWeights(weights);
   const mask = graph.add('Cast', ['attention_mask'], { to: { int: FLOAT } });
   const sizes = shapeConstants(graph, shape);
   const scoreBias = maskedScores(graph, mask);
@@ -67,14 +68,14 @@ interface Sizes {
 }
 
 interface Layer {
-  graph: GraphBuilder;
+  graph: BertWeights;
   shape: BertShape;
   sizes: Sizes;
   scoreBias: string;
   prefix: string;
 }
 
-function shapeConstants(graph: GraphBuilder, shape: BertShape): Sizes {
+function shapeConstants(graph: BertWeights, shape: BertShape): Sizes {
   const batchAndSequence = graph.add('Shape', ['input_ids']);
   const ending = (name: string, ...dims: number[]) =>
     graph.add('Concat', [batchAndSequence, graph.integers(name, dims)], { axis: { int: 0 } });
@@ -86,14 +87,14 @@ function shapeConstants(graph: GraphBuilder, shape: BertShape): Sizes {
 }
 
 /** [batch, 1, 1, sequence]: 0 where a token is, {@link MASKED} where padding is. */
-function maskedScores(graph: GraphBuilder, mask: string): string {
+function maskedScores(graph: BertWeights, mask: string): string {
   const inverted = graph.add('Sub', [graph.float('one', 1), mask]);
   const scores = graph.add('Mul', [inverted, graph.float('masked', MASKED)]);
   return graph.add('Unsqueeze', [scores, graph.integers('score_axes', [1, 2])]);
 }
 
 /** Token + position + type 0 (single texts only), normalised: [tokens, hidden]. */
-function embedTokens(graph: GraphBuilder, shape: BertShape): string {
+function embedTokens(graph: BertWeights, shape: BertShape): string {
   const { hidden } = shape;
   const table = (name: string, rows: number) =>
     graph.weight(`embeddings.${name}_embeddings.weight`, [rows, hidden]);
@@ -148,7 +149,7 @@ function feedForward({ graph, shape, prefix }: Layer, tokens: string): string {
 }
 
 /** Sum of the tokens that are no padding, then L2. The mean would be the same direction, so nothing is divided. */
-function poolMean(graph: GraphBuilder, from: { tokens: string; mask: string; sizes: Sizes }): void {
+function poolMean(graph: BertWeights, from: { tokens: string; mask: string; sizes: Sizes }): void {
   const perText = graph.add('Reshape', [from.tokens, from.sizes.perText]);
   const axis = graph.integers('pool_axis', [1]);
   const row = graph.add('Unsqueeze', [from.mask, axis]);
@@ -162,7 +163,7 @@ function poolMean(graph: GraphBuilder, from: { tokens: string; mask: string; siz
 }
 
 function linear(
-  graph: GraphBuilder,
+  graph: BertWeights,
   input: string,
   layer: { name: string; inputs: number; outputs: number },
 ): string {
@@ -172,7 +173,7 @@ function linear(
   });
 }
 
-function layerNorm(graph: GraphBuilder, norm: { input: string; name: string; shape: BertShape }): string {
+function layerNorm(graph: BertWeights, norm: { input: string; name: string; shape: BertShape }): string {
   const { hidden, layerNormEpsilon } = norm.shape;
   const weight = graph.weight(`${norm.name}.weight`, [hidden]);
   const bias = graph.weight(`${norm.name}.bias`, [hidden]);
@@ -181,41 +182,18 @@ function layerNorm(graph: GraphBuilder, norm: { input: string; name: string; sha
   });
 }
 
-/** Collects nodes and weights; every method returns the name under which the next node finds the value. */
-class GraphBuilder {
-  readonly nodes: Node[] = [];
-  readonly weights: Graph['weights'] = [];
+/** The builder, with the checkpoint's tensors by their names. */
+class BertWeights extends GraphBuilder {
   readonly #file: WeightsFile;
-  readonly #known = new Set<string>();
 
   constructor(file: WeightsFile) {
+    super();
     this.#file = file;
-  }
-
-  add(op: string, inputs: string[], attributes: Attributes = {}): string {
-    const output = `${op}_${this.nodes.length}`;
-    const domain = op === 'BiasGelu' ? 'com.microsoft' : '';
-    this.nodes.push({ op, inputs, outputs: [output], attributes, domain });
-    return output;
   }
 
   /** A float32 tensor of the safetensors file. Errors: `model_damaged`. */
   weight(name: string, dims: number[]): string {
     const { offset, bytes } = requireTensor(this.#file.tensors, name, dims);
-    return this.#once({ name, elementType: FLOAT, dims, file: this.#file.file, offset, bytes });
-  }
-
-  float(name: string, value: number): string {
-    return this.#once({ name, dims: [], values: new Float32Array([value]) });
-  }
-
-  integers(name: string, values: number[]): string {
-    return this.#once({ name, dims: [values.length], values: BigInt64Array.from(values, BigInt) });
-  }
-
-  #once(tensor: Graph['weights'][number]): string {
-    if (!this.#known.has(tensor.name)) this.weights.push(tensor);
-    this.#known.add(tensor.name);
-    return tensor.name;
+    return this.external({ name, elementType: FLOAT, dims, file: this.#file.file, offset, bytes });
   }
 }

@@ -7,7 +7,10 @@ type Bytes = Buffer[];
 
 /** ONNX element types (TensorProto.DataType) that our graphs use. */
 export const FLOAT = 1;
+export const UINT8 = 2;
+export const INT32 = 6;
 export const INT64 = 7;
+export const FLOAT16 = 10;
 
 export interface Attributes {
   [name: string]: { int: number } | { ints: number[] } | { float: number };

@@ -1,11 +1,15 @@
 import { readFile } from 'node:fs/promises';
 
-/** Resident memory of a process in MB, now and at its peak. Linux only. */
-export async function memoryOf(pid: number): Promise<{ nowMb: number; peakMb: number }> {
+/** Resident memory of a process in MB, now and at its peak, and what of it is no mapped file. Linux only. */
+export async function memoryOf(pid: number): Promise<{ nowMb: number; peakMb: number; ownMb: number }> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
   const megabytes = (field: string): number =>
     Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(status)?.[1] ?? NaN) / 1_024;
-  return { nowMb: Math.round(megabytes('VmRSS')), peakMb: Math.round(megabytes('VmHWM')) };
+  return {
+    nowMb: Math.round(megabytes('VmRSS')),
+    peakMb: Math.round(megabytes('VmHWM')),
+    ownMb: Math.round(megabytes('RssAnon')),
+  };
 }
 
 /** Seconds of processor time that a process has used so far, all threads. Linux only. */

@@ -1,7 +1,9 @@
+import { BUILD_VARIANTS, type BuildVariant } from '@embergate/models/build-checkout.ts';
 import { CATALOG } from '@embergate/models/catalog.ts';
 import { findModel } from '@embergate/models/installed-model.ts';
 import { spaceId } from '@embergate/contracts/space.ts';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
+import { buildModelFolder } from '../build-model.ts';
 import { modelDirOf, type CliContext } from '../context.ts';
 import { fetchModel } from '../fetch-model.ts';
 import { print, printJson, table } from '../output.ts';
@@ -41,5 +43,33 @@ export function modelCommand(context: CliContext): Command {
       if (json) printJson({ name: installed.name, variant: installed.variant, folder: installed.folder });
       else print(`${installed.name} (${installed.variant}) is in ${installed.folder}`);
     });
-  return new Command('model').description('models of the catalog').addCommand(list).addCommand(pull);
+  return new Command('model')
+    .description('models: the catalog, and builds of others')
+    .addCommand(list)
+    .addCommand(pull)
+    .addCommand(buildCommand(context));
+}
+
+function buildCommand(context: CliContext): Command {
+  return new Command('build')
+    .description(
+      'build a model out of a Hugging Face checkout (safetensors); Qwen2 embedding models such as nomic-embed-code',
+    )
+    .argument('<folder>', 'the checkout')
+    .requiredOption('--out <folder>', 'where the built model goes; EMBEDDING_MODEL can then name it')
+    .addOption(
+      new Option('--variant <variant>', 'how its weights are stored').choices(BUILD_VARIANTS).default('int4'),
+    )
+    .option('--json', 'print JSON')
+    .action(async (folder: string, options: { out: string; variant: BuildVariant; json?: boolean }) => {
+      const { variant, out, json } = options;
+      const { name, space, ...built } = await buildModelFolder({
+        folder,
+        variant,
+        out,
+        signal: context.signal,
+      });
+      if (json) printJson({ name, variant, space: spaceId(space), folder: built.folder });
+      else print(`${name} (${variant}) is in ${built.folder}. Use it with EMBEDDING_MODEL=${built.folder}`);
+    });
 }

@@ -20,6 +20,8 @@ export interface QueryRouterParts extends QueryAdmissionParts {
 
 export interface RoutedQuery {
   ids: Uint32Array;
+  /** Of these, what a model must compute. */
+  tokens: number;
   deadlineMs: number;
   firstTierOnly: boolean;
   signal?: AbortSignal | undefined;
@@ -123,10 +125,10 @@ export class QueryRouter {
   }
 
   async #begin(journey: Journey, excluded: ReadonlySet<TierName>): Promise<Attempt> {
-    const { ids, firstTierOnly, signal } = journey.query;
+    const { tokens, firstTierOnly, signal } = journey.query;
     const { until, counted } = journey;
     const startedAt = performance.now();
-    const wanted = { tokens: ids.length, until, firstTierOnly, excluded, signal, counted };
+    const wanted = { tokens, until, firstTierOnly, excluded, signal, counted };
     const admitted = await this.#admission.admit(wanted);
     const sentAt = performance.now();
     if (sentAt >= until) {
@@ -194,7 +196,7 @@ export class QueryRouter {
 
   /** How long a first attempt may be silent, in milliseconds; null for as long as there is time. */
   #patienceMs(
-    { ids, firstTierOnly }: RoutedQuery,
+    { tokens, firstTierOnly }: RoutedQuery,
     { tier, predictedMs }: Admitted,
     remainingMs: number,
   ): number | null {
@@ -202,7 +204,7 @@ export class QueryRouter {
     const views = firstTierOnly ? board.views().slice(0, 1) : board.views();
     const elsewhere = views.flatMap((view) => {
       const hasOther = view.name !== tier ? view.share > 0 : view.workers.length > 1;
-      const ms = hasOther ? predictArrivalMs(view, ids.length) : null;
+      const ms = hasOther ? predictArrivalMs(view, tokens) : null;
       return ms === null ? [] : [ms];
     });
     const elsewhereMs = elsewhere.length > 0 ? Math.min(...elsewhere) : null;

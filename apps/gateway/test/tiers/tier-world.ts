@@ -177,8 +177,8 @@ export class TierWorld {
       warnings,
       attempts,
       demanded,
-      ask: ({ id, ...query } = {}) =>
-        router.route({ ids: idsOf(id), deadlineMs: 2_000, firstTierOnly: false, ...query }),
+      ask: ({ id, ids = idsOf(id), ...query } = {}) =>
+        router.route({ ids, tokens: ids.length, deadlineMs: 2_000, firstTierOnly: false, ...query }),
       breaker: (tier = 'gpu') => stateOf(board.load(tier).breaker),
     };
     this.#gateways.push(gateway);

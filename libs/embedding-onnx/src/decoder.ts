@@ -1,0 +1,136 @@
+import type { Lane } from '@embergate/contracts/tiers.ts';
+import { Tensor, type InferenceSession } from 'onnxruntime-node';
+import { vectorsOf } from './encoder.ts';
+import type { Model, Part } from './turns.ts';
+
+/** Keys and values of what came before, and up to here (libs/models, qwen2-graph.ts). */
+const PAST = 'past.';
+const PRESENT = 'present.';
+
+/** Keys and values of the tokens so far. */
+interface Cache {
+  tokens: number;
+  feeds: Record<string, Tensor>;
+}
+
+interface Prefix {
+  ids: Uint32Array;
+  cache: Cache;
+}
+
+/**
+ * Texts are cut at even places only. onnxruntime's int4 kernels for blocks of 128 compute tokens in pairs, and one that has no
+ * partner in another order: cut elsewhere, a text would get a vector that is another one by some 1e-5.
+ */
+const even = (tokens: number): number => tokens - (tokens % 2);
+
+/** A query waits for the end of one part: it stays clear of the 250 ms that it may wait at most. */
+const BULK_PART_MS = 180;
+/** What a part needs in memory grows with it. */
+const MOST_TOKENS = { query: 512, bulk: 512 } as const satisfies Record<Lane, number>;
+/** Before anything has been measured. */
+const FIRST_TOKENS = 8;
+/** How much one part moves what is known of the speed. */
+const WEIGHT = 0.3;
+
+/**
+ * A model that reads a text from left to right, as its attention is causal. A text is computed in parts, which reuse the keys
+ * and values of those before, and how texts begin again and again (the prompt of a query) is computed once.
+ *
+ * Each text is computed alone: onnxruntime takes one text at a time where something came before it, and on a CPU two texts take
+ * as long together as one after the other.
+ */
+export class Decoder implements Model {
+  readonly #session: InferenceSession;
+  /** Of keys and values. */
+  readonly #names: readonly { past: string; present: string }[];
+  readonly #nothing: Cache;
+  readonly #prefixes: Prefix[] = [];
+  #msPerToken: number | undefined;
+
+  private constructor(session: InferenceSession) {
+    this.#session = session;
+    const caches = session.inputMetadata.filter(({ name }) => name.startsWith(PAST));
+    this.#names = caches.map(({ name: past }) => ({ past, present: past.replace(PAST, PRESENT) }));
+    const feeds = caches.map((value) => [value.name, emptyTensor(value)] as const);
+    this.#nothing = { tokens: 0, feeds: Object.fromEntries(feeds) };
+  }
+
+  /** Whether the model takes and gives back keys and values. */
+  static runs(session: InferenceSession): boolean {
+    return session.inputNames.some((name) => name.startsWith(PAST));
+  }
+
+  /** Computes the prefixes. */
+  static async create(session: InferenceSession, prefixes: readonly Uint32Array[]): Promise<Decoder> {
+    const decoder = new Decoder(session);
+    for (const prefix of prefixes) {
+      const ids = prefix.subarray(0, even(prefix.length));
+      const { cache } = await decoder.#step(decoder.#nothing, ids);
+      decoder.#prefixes.push({ ids, cache });
+    }
+    return decoder;
+  }
+
+  async *embed(texts: readonly Uint32Array[], lane: Lane): AsyncGenerator<Part, Float32Array> {
+    const vectors: Float32Array[] = [];
+    for (const text of texts) {
+      if (vectors.length > 0) yield 'part';
+      vectors.push(yield* this.#embedOne(text, lane));
+    }
+    const all = new Float32Array(vectors.reduce((sum, { length }) => sum + length, 0));
+    vectors.forEach((vector, row) => all.set(vector, row * vector.length));
+    return all;
+  }
+
+  async *#embedOne(text: Uint32Array, lane: Lane): AsyncGenerator<Part, Float32Array> {
+    let cache = this.#prefixOf(text)?.cache ?? this.#nothing;
+    for (;;) {
+      const part = text.subarray(cache.tokens, cache.tokens + this.#tokensAtATime(lane));
+      const startedAt = performance.now();
+      const made = await this.#step(cache, part);
+      this.#learn((performance.now() - startedAt) / part.length);
+      if (made.cache.tokens >= text.length) return made.vector;
+      cache = made.cache;
+      yield 'part';
+    }
+  }
+
+  /** The longest that the text begins with. Its last token is never in it: there would be nothing left to compute. */
+  #prefixOf(text: Uint32Array): Prefix | undefined {
+    return this.#prefixes
+      .filter(({ ids }) => ids.length < text.length && ids.every((id, at) => text[at] === id))
+      .sort((x, y) => y.ids.length - x.ids.length)[0];
+  }
+
+  #tokensAtATime(lane: Lane): number {
+    if (lane === 'query') return MOST_TOKENS.query;
+    if (this.#msPerToken === undefined) return FIRST_TOKENS;
+    return Math.max(2, even(Math.min(MOST_TOKENS.bulk, Math.floor(BULK_PART_MS / this.#msPerToken))));
+  }
+
+  #learn(msPerToken: number): void {
+    this.#msPerToken ??= msPerToken;
+    this.#msPerToken += WEIGHT * (msPerToken - this.#msPerToken);
+  }
+
+  async #step(before: Cache, ids: Uint32Array): Promise<{ cache: Cache; vector: Float32Array }> {
+    const tokens = before.tokens + ids.length;
+    const outputs = await this.#session.run({
+      input_ids: new Tensor('int64', BigInt64Array.from(ids, BigInt), [1, ids.length]),
+      last_token: new Tensor('int64', BigInt64Array.of(BigInt(ids.length - 1)), [1, 1]),
+      seqlens_k: new Tensor('int32', Int32Array.of(tokens - 1), [1]),
+      total_sequence_length: new Tensor('int32', Int32Array.of(tokens), [1]),
+      ...before.feeds,
+    });
+    const feeds = this.#names.map(({ past, present }) => [past, outputs[present] as Tensor] as const);
+    return { cache: { tokens, feeds: Object.fromEntries(feeds) }, vector: vectorsOf(outputs) };
+  }
+}
+
+/** [1, kvHeads, 0 tokens, headSize], as the graph declares it. */
+function emptyTensor(value: InferenceSession.ValueMetadata): Tensor {
+  if (!value.isTensor) throw new Error(`the model's input ${value.name} is no tensor`);
+  const [, kvHeads, , headSize] = value.shape;
+  return new Tensor('float32', new Float32Array(0), [1, Number(kvHeads), 0, Number(headSize)]);
+}

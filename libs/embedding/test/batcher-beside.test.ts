@@ -1,0 +1,99 @@
+import { describe, expect, it } from 'vitest';
+import { Batcher } from '../src/batcher.ts';
+import type { Embedded, EmbeddingBackend, EmbedOptions } from '../src/backend.ts';
+import { paddedTokens } from '../src/padded-tokens.ts';
+import { FitThatStays, text } from './fake-backends.ts';
+
+/** Stands for a model that computes bulk work in parts: a batch of each lane may run, and each ends when told. */
+class FakeInterleavingBackend implements EmbeddingBackend {
+  readonly device = 'cpu';
+  readonly dimensions = 1;
+  readonly isReady = true;
+  readonly interleaves = true;
+  readonly computedTokens = paddedTokens;
+  readonly begun: string[] = [];
+  readonly #running = new Map<string, () => void>();
+
+  embed([ids]: readonly Uint32Array[], { lane = 'query' }: EmbedOptions = {}): Promise<Embedded> {
+    this.begun.push(`${lane} ${ids?.[0]}`);
+    return new Promise((resolve) => {
+      this.#running.set(lane, () => resolve({ vectors: Float32Array.of(ids?.[0] ?? 0), ms: 40 }));
+    });
+  }
+
+  async end(lane: 'query' | 'bulk'): Promise<void> {
+    const finish = this.#running.get(lane);
+    if (!finish) throw new Error(`nothing of ${lane} runs`);
+    this.#running.delete(lane);
+    finish();
+    await settled();
+  }
+
+  whenReady = () => Promise.resolve();
+  close = () => Promise.resolve();
+}
+
+/** The batcher begins the next batch in the turns that follow. */
+const settled = async (): Promise<void> => {
+  for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate);
+};
+
+describe('a model that computes bulk work in parts', () => {
+  const make = () => {
+    const backend = new FakeInterleavingBackend();
+    const fit = new FitThatStays({ a: 0, b: 1 });
+    const told: string[] = [];
+    const onBatchStart = ({ lane }: { lane: string }): void => void told.push(lane);
+    return { backend, fit, told, batcher: new Batcher({ backend, fit, onBatchStart }) };
+  };
+  const bulk = { lane: 'bulk' } as const;
+  const query = { lane: 'query' } as const;
+
+  it('is given queries while a bulk text runs, and no second bulk text', async () => {
+    const { backend, batcher, told } = make();
+    const texts = batcher.submit([text(1, 900), text(2, 900)], bulk);
+    await settled();
+    const first = batcher.submit([text(8, 5)], query);
+    await settled();
+    expect(backend.begun).toEqual(['bulk 2', 'query 8']);
+    await backend.end('query');
+    await first;
+    const second = batcher.submit([text(9, 5)], query);
+    await settled();
+    await backend.end('query');
+    await second;
+    await backend.end('bulk');
+    await backend.end('bulk');
+    expect([...(await texts).vectors]).toEqual([1, 2]);
+    expect(backend.begun).toEqual(['bulk 2', 'query 8', 'query 9', 'bulk 1']);
+    // Gateways reckon with what a query has to wait for to its end.
+    expect(told).toEqual(['query', 'query']);
+  });
+
+  it('teaches how long a bulk text takes without the time of queries in between', async () => {
+    const { backend, batcher, fit } = make();
+    const texts = batcher.submit([text(1, 900)], bulk);
+    await settled();
+    const asked = batcher.submit([text(8, 5)], query);
+    await settled();
+    await backend.end('query');
+    await backend.end('bulk');
+    expect(await Promise.all([asked, texts])).toMatchObject([{}, { inferenceMs: 40 }]);
+    expect(fit.observed.at(-1)).toEqual({ paddedTokens: 900, ms: 40 });
+  });
+
+  it('is not waited for with a bulk text when the worker stops, but with a query', async () => {
+    const { backend, batcher } = make();
+    const texts = expect(batcher.submit([text(1, 900)], bulk)).rejects.toMatchObject({
+      code: 'shutting_down',
+    });
+    await settled();
+    const asked = batcher.submit([text(8, 5)], query);
+    await settled();
+    const closed = batcher.close();
+    await texts;
+    await backend.end('query');
+    await closed;
+    expect([...(await asked).vectors]).toEqual([8]);
+  });
+});

@@ -1,0 +1,47 @@
+import type { Attributes, ExternalTensor, Graph, Node } from './onnx-writer.ts';
+
+/** onnxruntime's fused operators; all others are ONNX's own. */
+const FUSED: ReadonlySet<string> = new Set([
+  'BiasGelu',
+  'GroupQueryAttention',
+  'MatMulNBits',
+  'QuickGelu',
+  'SkipSimplifiedLayerNormalization',
+]);
+
+/** Collects nodes and weights; every method returns the name under which the next node finds the value. */
+export class GraphBuilder {
+  readonly nodes: Node[] = [];
+  readonly weights: Graph['weights'] = [];
+  readonly #known = new Set<string>();
+
+  add(op: string, inputs: string[], attributes: Attributes = {}): string {
+    const output = `${op}_${this.nodes.length}`;
+    this.addNamed(op, { inputs, outputs: [output], attributes });
+    return output;
+  }
+
+  /** A node whose outputs have names of their own; '' leaves an optional one out. */
+  addNamed(op: string, node: Pick<Node, 'inputs' | 'outputs' | 'attributes'>): void {
+    this.nodes.push({ op, ...node, domain: FUSED.has(op) ? 'com.microsoft' : '' });
+  }
+
+  /** A tensor that lies in another file. */
+  external(tensor: ExternalTensor): string {
+    return this.#once(tensor);
+  }
+
+  float(name: string, value: number): string {
+    return this.#once({ name, dims: [], values: new Float32Array([value]) });
+  }
+
+  integers(name: string, values: number[]): string {
+    return this.#once({ name, dims: [values.length], values: BigInt64Array.from(values, BigInt) });
+  }
+
+  #once(tensor: Graph['weights'][number]): string {
+    if (!this.#known.has(tensor.name)) this.weights.push(tensor);
+    this.#known.add(tensor.name);
+    return tensor.name;
+  }
+}

@@ -1,0 +1,210 @@
+import { GraphBuilder } from './graph-builder.ts';
+import type { BlockLayout } from './block-quantize.ts';
+import { FLOAT, INT32, INT64, type ExternalTensor, type Graph, type GraphValue } from './onnx-writer.ts';
+
+/** What config.json says of a Qwen2 decoder, as far as the graph depends on it. */
+export interface Qwen2Shape {
+  layers: number;
+  heads: number;
+  /** Heads of keys and values; each serves `heads / kvHeads` query heads. */
+  kvHeads: number;
+  headSize: number;
+  hidden: number;
+  /** Width of the feed-forward layer. */
+  inner: number;
+  vocabulary: number;
+  /** Longest sequence in tokens. */
+  positions: number;
+  rmsNormEpsilon: number;
+  ropeTheta: number;
+}
+
+/** A linear layer as the variant stores it: float32 [inputs, outputs], or integers in blocks with one scale each. */
+export type PlacedLinear =
+  | { kind: 'float32'; weight: ExternalTensor }
+  | { kind: 'blocks'; layout: BlockLayout; weight: ExternalTensor; scales: ExternalTensor };
+
+export interface Qwen2Layer {
+  inputNorm: ExternalTensor;
+  /** Query, key and value projections, one below the other. */
+  qkv: PlacedLinear;
+  qkvBias: ExternalTensor;
+  attentionOutput: PlacedLinear;
+  postNorm: ExternalTensor;
+  gate: PlacedLinear;
+  up: PlacedLinear;
+  down: PlacedLinear;
+}
+
+/** Where a build has put the weights. */
+export interface Qwen2Weights {
+  /** [vocabulary, hidden], of any float type. */
+  tokens: ExternalTensor;
+  /** [positions, headSize / 2], float32. */
+  cosines: ExternalTensor;
+  sines: ExternalTensor;
+  layers: readonly Qwen2Layer[];
+  norm: ExternalTensor;
+}
+
+/** Names of the keys and values that a run takes and gives back: [texts, kvHeads, tokens, headSize], float32. */
+export const keysAndValues = (direction: 'past' | 'present', layers: number): string[] =>
+  Array.from({ length: layers }, (_, layer) => [
+    `${direction}.${layer}.key`,
+    `${direction}.${layer}.value`,
+  ]).flat();
+
+/**
+ * The graph of a Qwen2 embedding model: causal attention, the last token's state after the final norm, L2 normalised.
+ *
+ * Inputs: `input_ids` int64 [batch, sequence], padded on the right; `last_token` int64 [batch, 1], the place of each text's
+ * last token in its row; `seqlens_k` int32 [batch], tokens that the last one of each text sees besides itself;
+ * `total_sequence_length` int32 [1], past and sequence together; and the keys and values of what came before
+ * ({@link keysAndValues}), with no tokens in them at the beginning of a text. onnxruntime takes more than one text only there.
+ * Outputs: `embedding` float32 [batch, hidden], and the keys and values up to here.
+ *
+ * Attention is causal, so padding on the right changes nothing, and a text may be computed in slices. After the last
+ * attention only the last tokens matter: its projection and feed-forward layer run on them alone.
+ *
+ * GroupQueryAttention, MatMulNBits and SkipSimplifiedLayerNormalization are onnxruntime's own; QuickGelu with alpha 1 is the
+ * SiLU of the feed-forward layer.
+ */
+export function qwen2Graph(shape: Qwen2Shape, weights: Qwen2Weights): Graph {
+  const graph = new GraphBuilder();
+  let states = embedTokens(graph, weights.tokens);
+  let normed = graph.add('SimplifiedLayerNormalization', [states, norm(graph, weights.layers[0])], {
+    epsilon: { float: shape.rmsNormEpsilon },
+    axis: { int: -1 },
+  });
+  weights.layers.forEach((layer, index) => {
+    const isLast = index === shape.layers - 1;
+    const part: Part = { graph, shape, weights, layer, index };
+    let mixed = attention(part, normed);
+    if (isLast) {
+      mixed = lastTokens(graph, mixed, 'mixed');
+      states = lastTokens(graph, states, 'states');
+    }
+    const attended = linear(graph, layer.attentionOutput, mixed);
+    const added = addAndNorm(part, {
+      states,
+      change: attended,
+      gamma: layer.postNorm,
+      name: `attended.${index}`,
+    });
+    const next = weights.layers[index + 1]?.inputNorm ?? weights.norm;
+    const change = feedForward(part, added.normed);
+    ({ states, normed } = addAndNorm(part, { ...added, change, gamma: next, name: `fed.${index}` }));
+  });
+  graph.addNamed('LpNormalization', {
+    inputs: [graph.add('Squeeze', [normed, graph.integers('squeezed_axis', [1])])],
+    outputs: ['embedding'],
+    attributes: { axis: { int: -1 }, p: { int: 2 } },
+  });
+  return {
+    name: 'qwen2',
+    inputs: [...INPUTS, ...cacheValues('past', shape)],
+    outputs: [
+      { name: 'embedding', elementType: FLOAT, dims: ['batch', shape.hidden] },
+      ...cacheValues('present', shape),
+    ],
+    nodes: graph.nodes,
+    weights: graph.weights,
+  };
+}
+
+const INPUTS: readonly GraphValue[] = [
+  { name: 'input_ids', elementType: INT64, dims: ['batch', 'sequence'] },
+  { name: 'last_token', elementType: INT64, dims: ['batch', 1] },
+  { name: 'seqlens_k', elementType: INT32, dims: ['batch'] },
+  { name: 'total_sequence_length', elementType: INT32, dims: [1] },
+];
+
+const cacheValues = (
+  direction: 'past' | 'present',
+  { layers, kvHeads, headSize }: Qwen2Shape,
+): GraphValue[] =>
+  keysAndValues(direction, layers).map((name) => ({
+    name,
+    elementType: FLOAT,
+    dims: ['batch', kvHeads, `${direction}_tokens`, headSize],
+  }));
+
+/** One layer while its nodes are added. */
+interface Part {
+  graph: GraphBuilder;
+  shape: Qwen2Shape;
+  weights: Qwen2Weights;
+  layer: Qwen2Layer;
+  index: number;
+}
+
+const norm = (graph: GraphBuilder, layer: Qwen2Layer | undefined): string =>
+  layer ? graph.external(layer.inputNorm) : '';
+
+/** [batch, sequence, hidden]. The table stays in its own type: only the rows that are read are converted. */
+function embedTokens(graph: GraphBuilder, table: ExternalTensor): string {
+  const rows = graph.add('Gather', [graph.external(table), 'input_ids']);
+  return table.elementType === FLOAT ? rows : graph.add('Cast', [rows], { to: { int: FLOAT } });
+}
+
+/** [batch, sequence, heads * headSize]. */
+function attention({ graph, shape, weights, layer, index }: Part, normed: string): string {
+  const qkv = graph.add('Add', [linear(graph, layer.qkv, normed), graph.external(layer.qkvBias)]);
+  const mixed = `mixed.${index}`;
+  const cache = (direction: 'past' | 'present') => [
+    `${direction}.${index}.key`,
+    `${direction}.${index}.value`,
+  ];
+  const rotation = [graph.external(weights.cosines), graph.external(weights.sines)];
+  graph.addNamed('GroupQueryAttention', {
+    inputs: [qkv, '', '', ...cache('past'), 'seqlens_k', 'total_sequence_length', ...rotation],
+    outputs: [mixed, ...cache('present')],
+    attributes: {
+      num_heads: { int: shape.heads },
+      kv_num_heads: { int: shape.kvHeads },
+      do_rotary: { int: 1 },
+      rotary_interleaved: { int: 0 },
+      scale: { float: 1 / Math.sqrt(shape.headSize) },
+    },
+  });
+  return mixed;
+}
+
+function feedForward({ graph, layer }: Part, normed: string): string {
+  const gate = graph.add('QuickGelu', [linear(graph, layer.gate, normed)], { alpha: { float: 1 } });
+  return linear(graph, layer.down, graph.add('Mul', [gate, linear(graph, layer.up, normed)]));
+}
+
+/** states + change, and that normalised for what comes next. */
+function addAndNorm(
+  { graph, shape }: Part,
+  from: { states: string; change: string; gamma: ExternalTensor; name: string },
+): { states: string; normed: string } {
+  const [states, normed] = [`${from.name}.sum`, `${from.name}.normed`];
+  graph.addNamed('SkipSimplifiedLayerNormalization', {
+    inputs: [from.states, from.change, graph.external(from.gamma)],
+    outputs: [normed, '', '', states],
+    attributes: { epsilon: { float: shape.rmsNormEpsilon } },
+  });
+  return { states, normed };
+}
+
+/** [batch, sequence, width] -> [batch, 1, width], the last token of each text. */
+function lastTokens(graph: GraphBuilder, states: string, name: string): string {
+  const rows = graph.add('GatherND', [states, 'last_token'], { batch_dims: { int: 1 } });
+  return graph.add('Unsqueeze', [rows, graph.integers(`${name}.axis`, [1])]);
+}
+
+function linear(graph: GraphBuilder, layer: PlacedLinear, input: string): string {
+  const weight = graph.external(layer.weight);
+  if (layer.kind === 'float32') return graph.add('MatMul', [input, weight]);
+  const { outputs, inputs, bits, block } = layer.layout;
+  // accuracy_level 4: activations in int8, block by block, so that no text depends on its batch-mates.
+  return graph.add('MatMulNBits', [input, weight, graph.external(layer.scales)], {
+    N: { int: outputs },
+    K: { int: inputs },
+    bits: { int: bits },
+    block_size: { int: block },
+    accuracy_level: { int: 4 },
+  });
+}
