@@ -3,13 +3,11 @@
 // duration does not depend on them), because batches of the default model take a few milliseconds.
 // --layers 24  --hidden 1024  --seconds 60 (each load)  --loads 0.3,0.6 (shares of what one query at a time would fill)
 import { searchResponseSchema, type SearchResponse } from '@embergate/contracts/http-search.ts';
-import { isEnded } from '@embergate/contracts/index-job.ts';
 import { RunningCluster } from '@embergate/testing/running-cluster.ts';
 import { temporaryFolder } from '@embergate/testing/running-embergate.ts';
-import { writeFiles } from '@embergate/testing/sample-project.ts';
 import { parseArgs } from 'node:util';
 import { setTimeout as wait } from 'node:timers/promises';
-import { clusterParts } from './cluster-parts.ts';
+import { clusterParts, indexTinyFolder } from './cluster-parts.ts';
 import { writeRandomBert } from './random-bert.ts';
 import { quantile } from './raw.ts';
 
@@ -95,24 +93,6 @@ function report(name: string, { samples, leftOut }: { samples: Sample[]; leftOut
       `error median ${percent(quantile(errors, 0.5))}, p90 ${percent(quantile(errors, 0.9))}; ` +
       `signed median ${percent(quantile(signed, 0.5))}`,
   );
-}
-
-async function indexTinyFolder({ clients: [client] }: RunningCluster): Promise<void> {
-  const source = await temporaryFolder('tiny');
-  try {
-    await writeFiles(source.path, {
-      'one.py': 'def one():\n    return 1\n',
-      'two.py': 'def two():\n    return 2\n',
-    });
-    const job = await client?.createIndexJob({
-      source: { type: 'directory', path: source.path },
-      repo: 'tiny',
-    });
-    for await (const { state } of client?.watchIndexJob(job?.id ?? '') ?? [])
-      if (isEnded(state) && state !== 'completed') throw new Error(`the index job is ${state}`);
-  } finally {
-    await source.remove();
-  }
 }
 
 const { modelDir, startRedis } = await clusterParts();

@@ -25,7 +25,7 @@ interface Prefix {
 const even = (tokens: number): number => tokens - (tokens % 2);
 
 /** A query waits for the end of one part: it stays clear of the 250 ms that it may wait at most. */
-const BULK_PART_MS = 180;
+const BULK_PART_MS = 200;
 /** What a part needs in memory grows with it. */
 const MOST_TOKENS = { query: 512, bulk: 512 } as const satisfies Record<Lane, number>;
 /** Before anything has been measured. */

@@ -61,8 +61,8 @@ function* partsOf(text: string, addedTokens: RegExp): Generator<{ part: string; 
 }
 
 /**
- * QWEN2_WORDS for JavaScript, whose own \s has U+FEFF too and lacks U+0085. The letters of the endings are written out:
- * Node 24 does not find `RE` with `(?i:re)`. U+017F, the long s, is an s in either case for the reference.
+ * The pattern of byte-level-file.ts for JavaScript, whose own \s has U+FEFF too and lacks U+0085. The letters of the
+ * endings are written out: Node 24 does not find `RE` with `(?i:re)`. U+017F, the long s, is an s to the reference.
  */
 const WORDS = new RegExp(
   [

@@ -5,8 +5,9 @@ export interface Merge {
   merged: number;
 }
 
-/** Rank 0 is merged first. Ranks and positions share one number in the heap, so that it compares both at once. */
 const NO_RANK = -1;
+/** Stands where a token was that is now part of the one before it. */
+const GONE = -1;
 
 /**
  * Byte-pair encoding: of all pairs of neighbours the one of the lowest rank becomes one token, the leftmost first
@@ -35,6 +36,7 @@ export class BytePairEncoder {
     // The next and the previous place that still holds a token; `length` and -1 where there is none.
     const next = Int32Array.from(tokens, (_token, place) => place + 1);
     const previous = Int32Array.from(tokens, (_token, place) => place - 1);
+    // A pair is its rank * length + the place of its left token: the smallest number is merged next.
     const pairs = new MinHeap();
     const offer = (place: number) => {
       if (place < 0) return;
@@ -64,9 +66,6 @@ export class BytePairEncoder {
     return this.#ranks.get(left * this.#size + right) ?? NO_RANK;
   }
 }
-
-/** Stands where a token was that is now part of the one before it. */
-const GONE = -1;
 
 /** A binary heap: the parent of place n is at (n - 1) / 2 and never greater. */
 class MinHeap {
