@@ -1,4 +1,4 @@
-import { buildCheckout, type BuildVariant } from '@embergate/models/build-checkout.ts';
+import { buildCheckout, expectBuildFolder, type BuildVariant } from '@embergate/models/build-checkout.ts';
 import { readCheckout } from '@embergate/models/checkout.ts';
 import type { InstalledModel } from '@embergate/models/installed-model.ts';
 import cliProgress from 'cli-progress';
@@ -19,7 +19,8 @@ export async function buildModelFolder({
 }: BuildModelOptions): Promise<InstalledModel> {
   const stream = process.stderr;
   stream.write(`Building ${variant} of ${folder} ...\n`);
-  const checkout = await readCheckout(folder);
+  await expectBuildFolder(out);
+  const checkout = await readCheckout(folder, signal);
   const bar = new cliProgress.SingleBar(
     { stream, format: '[{bar}] {value}/{total} layers | {eta_formatted} left', hideCursor: true },
     cliProgress.Presets.shades_classic,

@@ -2,7 +2,7 @@ import { toAppError } from '@embergate/contracts/errors.ts';
 import { spaceId, type EmbeddingSpace } from '@embergate/contracts/space.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
 import { BulkTransport, type BulkSend } from '@embergate/embedding/bulk-transport.ts';
-import { createJobWindow, embedMany } from '@embergate/embedding/bulk.ts';
+import { createJobWindow, embedMany, jobTokensFor } from '@embergate/embedding/bulk.ts';
 import type { EmbedTransport, WorkerView } from '@embergate/embedding/transport.ts';
 import type { EmbedOptions } from '@embergate/ingestion/index-run.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
@@ -18,8 +18,11 @@ export interface BulkEmbedderParts {
   log: Logger;
 }
 
-/** One job waits behind other bulk work for this long before it is sent again. */
-const JOB_DEADLINE_MS = 300_000;
+/**
+ * One job waits behind other bulk work for this long before it is sent again: four jobs, cut before a slow worker was known, take
+ * a quarter of an hour of it. One that is lost is sent again at once.
+ */
+const JOB_DEADLINE_MS = 1_800_000;
 const RETRY_DELAY_MS = 1_000;
 /** Failures of the model itself, in a row, before a run gives up. */
 const MAX_MODEL_FAILURES = 5;
@@ -29,12 +32,14 @@ export class BulkEmbedder {
   readonly #log: Logger;
   readonly #space: string;
   readonly #transport: BulkTransport;
+  readonly #workers: WorkerView;
   /** One for all runs and batches: a batch that was begun first is done first, and written. */
   readonly #window = createJobWindow();
 
   constructor({ transport, workers, space, tiers, onMissed, log }: BulkEmbedderParts) {
     this.#log = log;
     this.#space = spaceId(space);
+    this.#workers = workers;
     const onWait = (): void => log.info({ tiers, space: this.#space }, 'waiting for a worker');
     this.#transport = new BulkTransport({ transport, workers, space: this.#space, tiers, onWait, onMissed });
   }
@@ -48,6 +53,7 @@ export class BulkEmbedder {
       space: this.#space,
       inputs,
       deadlineMs: JOB_DEADLINE_MS,
+      jobTokens: jobTokensFor(this.#workers.living().filter(({ space }) => space === this.#space)),
       signal,
       window: this.#window,
       onEmbedded,

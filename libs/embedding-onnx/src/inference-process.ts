@@ -117,10 +117,7 @@ export class InferenceProcess {
         );
         break;
       case 'part_done':
-        for (const run of this.#runs.values()) {
-          run.callOff();
-          run.callOff = this.#watch(run.hangMs);
-        }
+        this.#watchAnew();
         break;
       case 'vectors':
         this.#takeRun(message.id)?.resolve({ vectors: message.vectors, ms: message.ms });
@@ -136,7 +133,16 @@ export class InferenceProcess {
     const run = this.#runs.get(id);
     run?.callOff();
     this.#runs.delete(id);
+    this.#watchAnew();
     return run;
+  }
+
+  /** Whatever the child has done, it does not hang: what others waited for that is over. */
+  #watchAnew(): void {
+    for (const run of this.#runs.values()) {
+      run.callOff();
+      run.callOff = this.#watch(run.hangMs);
+    }
   }
 
   #watch(hangMs: number): () => void {

@@ -70,6 +70,8 @@ export class Batcher {
   #running: Promise<void> | undefined;
   /** The bulk batch that runs beside the queries. */
   #bulkRunning: Promise<void> | undefined;
+  /** Batches that the model computes. */
+  readonly #runs = new Set<{ isAlone: boolean }>();
   /** Something has been submitted. */
   #arrival = Promise.withResolvers<void>();
   #closed = false;
@@ -149,17 +151,31 @@ export class Batcher {
   }
 
   async #runNext(): Promise<void> {
-    if (!this.#backend.isReady) return;
-    this.#arrival = Promise.withResolvers();
     const beside = this.#bulkRunning;
-    const batch = this.#waiting.take(this.#fit.current, { queriesOnly: beside !== undefined });
+    if (!this.#backend.isReady) return beside;
+    this.#arrival = Promise.withResolvers();
+    const batch = this.#waiting.take(this.#fit.current, this.#nextLane());
     if (!batch) {
       if (beside) this.#options.onIdle?.();
       return void (await Promise.race([beside, this.#arrival.promise, this.#closing.promise]));
     }
-    const running = this.#runBatch(batch);
-    if (batch.lane === 'query' || !this.#backend.interleaves) return running;
+    // A text with which the model's process has ended is alone with it the next time: then it is known whether it was the text.
+    const isSuspect = batch.items.some((item) => item.isSuspect);
+    if (isSuspect) await beside;
+    const isBeside = batch.lane === 'bulk' && this.#backend.interleaves && !isSuspect;
+    const running = this.#runBatch(batch, isBeside);
+    if (!isBeside) return running;
     this.#bulkRunning = running.finally(() => (this.#bulkRunning = undefined));
+  }
+
+  /**
+   * Where the model interleaves, it shares its time out among the lanes itself, and one bulk batch is always with it. Only parts of
+   * one that failed may need it for themselves, and queries would wait for these.
+   */
+  #nextLane(): Lane | undefined {
+    if (!this.#backend.interleaves) return undefined;
+    if (this.#bulkRunning || !this.#waiting.has('bulk')) return 'query';
+    return this.#waiting.hasFailed('bulk') ? undefined : 'bulk';
   }
 
   /** Until the model is there, or nobody shall wait for it: then its requests are dropped. */
@@ -176,14 +192,13 @@ export class Batcher {
     }
   }
 
-  async #runBatch(batch: Batch): Promise<void> {
+  /** @param isBeside it may have queries beside it: nobody has to wait for its end. */
+  async #runBatch(batch: Batch, isBeside: boolean): Promise<void> {
     const { lane, items } = batch;
     const requests = new Set(items.map(({ request }) => request));
     for (const request of requests) request.begin();
     const texts = items.map(({ ids }) => ids);
     const cost = this.#backend.computedTokens(texts);
-    const isBeside = lane === 'bulk' && this.#backend.interleaves;
-    // Nobody has to wait for the end of one that queries go between.
     if (!isBeside)
       this.#options.onBatchStart?.({
         lane,
@@ -192,9 +207,13 @@ export class Batcher {
         paddedTokens: cost,
         predictedMs: predictMs(this.#fit.current, cost),
       });
-    const outcome = await this.#compute(texts, lane);
+    const run = { isAlone: true };
+    this.#runs.add(run);
+    if (this.#runs.size > 1) for (const each of this.#runs) each.isAlone = false;
+    const outcome = await this.#compute(texts, lane, isBeside);
+    this.#runs.delete(run);
     this.#waiting.spend(lane, outcome.ms);
-    if ('error' in outcome) return this.#takeApart(batch, outcome.error);
+    if ('error' in outcome) return this.#takeApart(batch, outcome.error, run);
     for (const request of requests) request.spend(outcome.ms);
     this.#deliver(items, outcome.vectors);
     this.#options.onBatch?.({ lane, texts: texts.length, paddedTokens: cost, ms: outcome.ms });
@@ -205,17 +224,17 @@ export class Batcher {
     return texts.reduce((sum, ids) => sum + this.#backend.computedTokens([ids]), 0);
   }
 
-  async #compute(texts: readonly Uint32Array[], lane: Lane): Promise<Outcome> {
+  async #compute(texts: readonly Uint32Array[], lane: Lane, isBeside = false): Promise<Outcome> {
     const cost = this.#backend.computedTokens(texts);
     const predictedMs = predictMs(this.#fit.current, cost);
     const startedAt = performance.now();
-    const isBeside = lane === 'bulk' && this.#backend.interleaves;
     if (!isBeside) this.#computing = { startedAt, predictedMs };
     try {
       const embedded = await this.#backend.embed(texts, { hangMs: hangMs(predictedMs), lane });
-      // Between the parts of one that ran beside queries these had their turn.
-      const ms = isBeside ? embedded.ms : performance.now() - startedAt;
-      this.#fit.observe({ paddedTokens: cost, ms });
+      // Where others had their turn meanwhile, only the model knows what this one took. Computed in parts a text takes longer, and
+      // says nothing about those that are not.
+      const ms = this.#backend.interleaves ? embedded.ms : performance.now() - startedAt;
+      if (lane === 'query' || !this.#backend.interleaves) this.#fit.observe({ paddedTokens: cost, ms });
       return { vectors: embedded.vectors, ms };
     } catch (error) {
       return { error, ms: performance.now() - startedAt };
@@ -225,7 +244,7 @@ export class Batcher {
   }
 
   /** What of a batch that failed is tried again, and what has failed with it. */
-  #takeApart({ lane, items }: Batch, error: unknown): void {
+  #takeApart({ lane, items }: Batch, error: unknown, { isAlone }: { isAlone: boolean }): void {
     const requests = new Set(items.map(({ request }) => request));
     if (!isModelFailure(error)) return this.#drop(requests, error);
     if (this.#closed && lane === 'bulk') return this.#drop(requests, stopping());
@@ -233,7 +252,8 @@ export class Batcher {
     const [alone, ...others] = items;
     if (alone === undefined || others.length > 0) return this.#waiting.giveBack(lane, halves(wanted));
     if (!hasEndedChild(error)) return this.#drop(requests, error);
-    alone.kills += 1;
+    alone.isSuspect = true;
+    if (isAlone) alone.kills += 1;
     if (alone.kills < KILLS_UNTIL_REFUSED) return this.#waiting.giveBack(lane, [wanted]);
     this.#refused.add(alone.ids);
     this.#dropRefused();

@@ -23,6 +23,8 @@ export interface Item {
   readonly index: number;
   /** How often it ended the model's process while it was alone with it. */
   kills: number;
+  /** The process has ended with it once, perhaps because of another text: next time it is alone. */
+  isSuspect: boolean;
 }
 
 /**
@@ -47,7 +49,7 @@ export class EmbedRequest {
     this.#options = options;
     this.#missing = inputs.length;
     this.#vectors = new Float32Array(inputs.length * dimensions);
-    this.items = inputs.map((ids, index) => ({ ids, request: this, index, kills: 0 }));
+    this.items = inputs.map((ids, index) => ({ ids, request: this, index, kills: 0, isSuspect: false }));
     this.answer = this.#settle.promise;
   }
 

@@ -26,7 +26,8 @@ const BULK_FLOOR = 0.05;
 /**
  * The texts that wait for a batch, and which of them make the next one.
  *
- * Queries go first. Bulk batches are bounded in time, as a query that arrives in the middle of one waits for its end.
+ * Queries go first. Bulk batches are bounded in time, as a query that arrives in the middle of one waits for its end, unless the
+ * model computes it in parts.
  * The parts of a batch that failed go before what came later in their lane; only after each failure does one batch of what
  * came later run in between, so that nobody waits for the whole search for a text that ends the model's process.
  */
@@ -47,7 +48,16 @@ export class WaitingTexts {
   }
 
   get isEmpty(): boolean {
-    return !this.#has('query') && !this.#has('bulk');
+    return !this.has('query') && !this.has('bulk');
+  }
+
+  has(lane: Lane): boolean {
+    return this.#lanes[lane].length + this.#again[lane].length > 0;
+  }
+
+  /** Parts of batches that failed. */
+  hasFailed(lane: Lane): boolean {
+    return this.#again[lane].length > 0;
   }
 
   /** Those that have texts here. */
@@ -77,10 +87,11 @@ export class WaitingTexts {
   /**
    * Takes out the next batch.
    * @param fit how long batches take now.
+   * @param only of this lane; default: queries, but for the floor of bulk.
    */
-  take(fit: Fit, { queriesOnly = false } = {}): Batch | undefined {
-    if (queriesOnly ? !this.#has('query') : this.isEmpty) return undefined;
-    const lane = queriesOnly ? 'query' : this.#nextLane(fit);
+  take(fit: Fit, only?: Lane): Batch | undefined {
+    if (only ? !this.has(only) : this.isEmpty) return undefined;
+    const lane = only ?? this.#nextLane(fit);
     const later = this.#lanes[lane];
     const yields = this.#yields[lane] && later.length > 0;
     this.#yields[lane] = false;
@@ -91,16 +102,12 @@ export class WaitingTexts {
   /** A batch took the model's time, whatever came of it. */
   spend(lane: Lane, ms: number): void {
     if (lane === 'bulk') this.#queryMsSinceBulk = 0;
-    else if (this.#has('bulk')) this.#queryMsSinceBulk += ms;
-  }
-
-  #has(lane: Lane): boolean {
-    return this.#lanes[lane].length + this.#again[lane].length > 0;
+    else if (this.has('bulk')) this.#queryMsSinceBulk += ms;
   }
 
   #nextLane(fit: Fit): Lane {
-    if (!this.#has('bulk')) return 'query';
-    if (!this.#has('query')) return 'bulk';
+    if (!this.has('bulk')) return 'query';
+    if (!this.has('query')) return 'bulk';
     const bulkMs = predictMs(fit, this.#budget('bulk', fit));
     return this.#queryMsSinceBulk * BULK_FLOOR >= bulkMs * (1 - BULK_FLOOR) ? 'bulk' : 'query';
   }

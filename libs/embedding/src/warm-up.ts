@@ -11,8 +11,12 @@ const WARM_UP_SIZES: readonly (readonly [number, number])[] = [
   [8, 128],
 ];
 const WARM_UP_ROUNDS = 3;
-/** A batch that has taken this long, in milliseconds, is run once, and larger ones not at all: a large model is slow enough. */
+/**
+ * A batch that has taken this long, in milliseconds, is run once, and larger ones not at all: a large model is slow enough. But
+ * the first batch may only have been cold, and one size alone identifies neither coefficient.
+ */
 const LONG_MS = 1_000;
+const LEAST_SIZES = 2;
 
 /**
  * Runs batches of several sizes and fits the duration; the fastest round of each size counts, as others only add noise.
@@ -22,14 +26,15 @@ export async function warmUp(backend: EmbeddingBackend, maxTokens: number): Prom
   const samples: Sample[] = [];
   for (const [texts, tokens] of WARM_UP_SIZES) {
     const batch = Array.from({ length: texts }, () => new Uint32Array(Math.min(tokens, maxTokens)).fill(100));
+    const leastRounds = samples.length === 0 ? 2 : 1;
     let best = Infinity;
-    for (let round = 0; round < WARM_UP_ROUNDS && (round === 0 || best < LONG_MS); round++) {
+    for (let round = 0; round < WARM_UP_ROUNDS && (round < leastRounds || best < LONG_MS); round++) {
       const start = performance.now();
       await backend.embed(batch);
       best = Math.min(best, performance.now() - start);
     }
     samples.push({ paddedTokens: backend.computedTokens(batch), ms: best });
-    if (best >= LONG_MS) break;
+    if (best >= LONG_MS && samples.length >= LEAST_SIZES) break;
   }
   return fitDuration(samples);
 }

@@ -1,3 +1,4 @@
+import { AppError } from '@embergate/contracts/errors.ts';
 import { describe, expect, it } from 'vitest';
 import { Batcher } from '../src/batcher.ts';
 import type { Embedded, EmbeddingBackend, EmbedOptions } from '../src/backend.ts';
@@ -12,20 +13,30 @@ class FakeInterleavingBackend implements EmbeddingBackend {
   readonly interleaves = true;
   readonly computedTokens = paddedTokens;
   readonly begun: string[] = [];
-  readonly #running = new Map<string, () => void>();
+  readonly #running = new Map<string, { finish: () => void; fail: (error: AppError) => void }>();
 
   embed([ids]: readonly Uint32Array[], { lane = 'query' }: EmbedOptions = {}): Promise<Embedded> {
     this.begun.push(`${lane} ${ids?.[0]}`);
-    return new Promise((resolve) => {
-      this.#running.set(lane, () => resolve({ vectors: Float32Array.of(ids?.[0] ?? 0), ms: 40 }));
+    return new Promise((resolve, fail) => {
+      const finish = (): void => resolve({ vectors: Float32Array.of(ids?.[0] ?? 0), ms: 40 });
+      this.#running.set(lane, { finish, fail });
     });
   }
 
+  /** Its process ends, and the next one is there at once. */
+  async die(): Promise<void> {
+    const running = [...this.#running.values()];
+    this.#running.clear();
+    const details = { childEnded: true };
+    for (const { fail } of running) fail(new AppError('embedding_failed', 'The process ended.', { details }));
+    await settled();
+  }
+
   async end(lane: 'query' | 'bulk'): Promise<void> {
-    const finish = this.#running.get(lane);
-    if (!finish) throw new Error(`nothing of ${lane} runs`);
+    const running = this.#running.get(lane);
+    if (!running) throw new Error(`nothing of ${lane} runs`);
     this.#running.delete(lane);
-    finish();
+    running.finish();
     await settled();
   }
 
@@ -70,7 +81,7 @@ describe('a model that computes bulk work in parts', () => {
     expect(told).toEqual(['query', 'query']);
   });
 
-  it('teaches how long a bulk text takes without the time of queries in between', async () => {
+  it('teaches by queries alone, and without their wait for a part of a bulk text', async () => {
     const { backend, batcher, fit } = make();
     const texts = batcher.submit([text(1, 900)], bulk);
     await settled();
@@ -78,8 +89,27 @@ describe('a model that computes bulk work in parts', () => {
     await settled();
     await backend.end('query');
     await backend.end('bulk');
-    expect(await Promise.all([asked, texts])).toMatchObject([{}, { inferenceMs: 40 }]);
-    expect(fit.observed.at(-1)).toEqual({ paddedTokens: 900, ms: 40 });
+    expect(await Promise.all([asked, texts])).toMatchObject([{ inferenceMs: 40 }, { inferenceMs: 40 }]);
+    expect(fit.observed).toEqual([{ paddedTokens: 5, ms: 40 }]);
+  });
+
+  it('that ends with a text of each lane has each of them alone the next time, and refuses the one that ends it', async () => {
+    const { backend, batcher } = make();
+    const innocent = batcher.submit([text(1, 900)], bulk);
+    await settled();
+    const poison = expect(batcher.submit([text(8, 5)], query)).rejects.toMatchObject({
+      code: 'text_refused',
+    });
+    await settled();
+    await backend.die();
+    // First the query, which ends it twice more, and nothing beside it.
+    expect(backend.begun).toEqual(['bulk 1', 'query 8', 'query 8']);
+    await backend.die();
+    await backend.die();
+    await poison;
+    expect(backend.begun.at(-1)).toBe('bulk 1');
+    await backend.end('bulk');
+    expect([...(await innocent).vectors]).toEqual([1]);
   });
 
   it('is not waited for with a bulk text when the worker stops, but with a query', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { embedMany, packJobs } from '../src/bulk.ts';
+import { embedMany, jobTokensFor, packJobs } from '../src/bulk.ts';
 import type { BulkSend } from '../src/bulk-transport.ts';
 
 const text = (id: number, length = 4): Uint32Array => new Uint32Array(length).fill(id);
@@ -12,6 +12,17 @@ describe('many texts as jobs of the bulk lane', () => {
     const long = packJobs(Array.from({ length: 5 }, (_, id) => text(id, 4_000)));
     expect(long.map((job) => job.length)).toEqual([2, 2, 1]);
     expect(packJobs([text(1, 100_000)]).map((job) => job.length)).toEqual([1]);
+  });
+
+  it('cuts smaller jobs for a slow worker, so that none takes it for minutes', () => {
+    const [fast, slow] = [{ fit: { a: 2, b: 0.08 } }, { fit: { a: 60, b: 17 } }];
+    const texts = Array.from({ length: 12 }, (_, id) => text(id, 300));
+    expect(jobTokensFor([])).toBe(8_192);
+    expect(jobTokensFor([fast, { fit: null }])).toBe(8_192);
+    const mostTokens = jobTokensFor([fast, slow]);
+    expect(60 + 17 * mostTokens).toBeLessThanOrEqual(20_000);
+    expect(packJobs(texts, mostTokens).map((job) => job.length)).toEqual([3, 3, 3, 3]);
+    expect(packJobs(texts, jobTokensFor([{ fit: { a: 30_000, b: 100 } }]))).toHaveLength(12);
   });
 
   it('returns the vectors in the order of the texts, with a bounded number of jobs under way', async () => {

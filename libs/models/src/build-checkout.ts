@@ -13,7 +13,7 @@ import {
   type ModelManifest,
 } from './installed-model.ts';
 import { encodeOnnxModel } from './onnx-writer.ts';
-import { refused } from './partial-file.ts';
+import { isRunning, refused } from './partial-file.ts';
 import { qwen2Graph } from './qwen2-graph.ts';
 import { placeQwen2Weights, type Precision } from './qwen2-weights.ts';
 import { WeightsWriter } from './weights-writer.ts';
@@ -50,18 +50,48 @@ export interface BuildOptions {
  */
 export async function buildCheckout(checkout: Checkout, options: BuildOptions): Promise<InstalledModel> {
   const out = resolve(options.out);
-  await expectFree(out);
+  await expectBuildFolder(out);
+  await removeLeftovers(out);
   const checkpoint = await Checkpoint.open(checkout.folder);
-  const folder = join(dirname(out), `.${basename(out)}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`);
+  const folder = besideOf(out);
   await mkdir(folder, { recursive: true }).catch(refused(dirname(out)));
   try {
     const manifest = await buildIn(folder, { checkout, checkpoint, options });
-    await rm(out, { recursive: true, force: true });
-    await rename(folder, out).catch(refused(out));
+    await replace(out, folder);
     return describe(manifest, out);
   } catch (error) {
     await rm(folder, { recursive: true, force: true });
     throw error;
+  }
+}
+
+/** A new name of this process's beside a folder. */
+const besideOf = (out: string): string =>
+  join(dirname(out), `.${basename(out)}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`);
+
+/** An older build stays until the new one is in its place. */
+async function replace(out: string, folder: string): Promise<void> {
+  const old = besideOf(out);
+  const hasOld = await rename(out, old).then(
+    () => true,
+    () => false,
+  );
+  try {
+    await rename(folder, out).catch(refused(out));
+  } catch (error) {
+    if (hasOld) await rename(old, out);
+    throw error;
+  }
+  await rm(old, { recursive: true, force: true });
+}
+
+/** What a build that was killed has left: gigabytes. */
+async function removeLeftovers(out: string): Promise<void> {
+  const prefix = `.${basename(out)}.`;
+  const names = await readdir(dirname(out)).catch(() => []);
+  for (const name of names.filter((entry) => entry.startsWith(prefix) && entry.endsWith('.tmp'))) {
+    const pid = Number(name.slice(prefix.length).split('.')[0]);
+    if (!isRunning(pid)) await rm(join(dirname(out), name), { recursive: true, force: true });
   }
 }
 
@@ -116,7 +146,8 @@ async function copyTokenizer(from: string, to: string): Promise<ModelManifest['f
   return { path: TOKENIZER_FILE, ...(await sha256OfFile(copy)) };
 }
 
-async function expectFree(out: string): Promise<void> {
+/** Errors: `usage` where the folder holds something that is no build. */
+export async function expectBuildFolder(out: string): Promise<void> {
   const found: string[] = await readdir(out).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [];
     throw new AppError('usage', `${out} is no folder that can be written: ${error.message}`);

@@ -9,8 +9,8 @@ const WEIGHTS_INDEX = 'model.safetensors.index.json';
 /** A shard's name comes out of a file that is taken for hostile: it names a file of the folder and nothing else. */
 const shardNameSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors$/);
 const indexSchema = z.object({ weight_map: z.record(z.string(), shardNameSchema) });
-/** What is in memory of a tensor at a time, in values. */
-const VALUES_AT_A_TIME = 4 * 1024 * 1024;
+/** What is read of a tensor at a time. */
+const PART_BYTES = 8 * 1024 * 1024;
 const FLOAT_TYPES: readonly TensorType[] = ['F32', 'BF16', 'F16'];
 
 interface PlacedTensor extends TensorPlace {
@@ -19,11 +19,9 @@ interface PlacedTensor extends TensorPlace {
 
 /** The tensors of a Hugging Face checkout: one safetensors file, or shards with an index. Read a part at a time. */
 export class Checkpoint {
-  readonly folder: string;
   readonly #tensors: ReadonlyMap<string, PlacedTensor>;
 
-  private constructor(folder: string, tensors: ReadonlyMap<string, PlacedTensor>) {
-    this.folder = folder;
+  private constructor(tensors: ReadonlyMap<string, PlacedTensor>) {
     this.#tensors = tensors;
   }
 
@@ -40,7 +38,7 @@ export class Checkpoint {
       for (const [name, place] of found) tensors.set(name, { ...place, path });
     }
     for (const name of Object.keys(index?.weight_map ?? {})) if (!tensors.has(name)) throw lacksTensor(name);
-    return new Checkpoint(folder, tensors);
+    return new Checkpoint(tensors);
   }
 
   has(name: string): boolean {
@@ -54,7 +52,7 @@ export class Checkpoint {
   async *rows(name: string, shape: readonly number[]): AsyncGenerator<Float32Array> {
     const { path, type, offset, bytes } = this.#require(name, shape);
     const rowBytes = (shape.at(-1) ?? 1) * (type === 'F32' ? 4 : 2);
-    const mostBytes = Math.max(1, Math.floor((VALUES_AT_A_TIME * 2) / rowBytes)) * rowBytes;
+    const mostBytes = Math.max(1, Math.floor(PART_BYTES / rowBytes)) * rowBytes;
     const file = await open(path);
     try {
       for (let at = 0; at < bytes; at += mostBytes) {

@@ -127,7 +127,11 @@ async function takeOver(place: { folder: string; file: CatalogFile; path: string
 }
 
 function isBeingWritten(path: string, pid: number): boolean {
-  if (pid === process.pid) return inUse.has(path);
+  return pid === process.pid ? inUse.has(path) : isRunning(pid);
+}
+
+/** Whether there is a process of that number, whoever owns it. */
+export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;

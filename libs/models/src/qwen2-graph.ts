@@ -72,10 +72,14 @@ export const keysAndValues = (direction: 'past' | 'present', layers: number): st
 export function qwen2Graph(shape: Qwen2Shape, weights: Qwen2Weights): Graph {
   const graph = new GraphBuilder();
   let states = embedTokens(graph, weights.tokens);
-  let normed = graph.add('SimplifiedLayerNormalization', [states, norm(graph, weights.layers[0])], {
-    epsilon: { float: shape.rmsNormEpsilon },
-    axis: { int: -1 },
-  });
+  let normed = graph.add(
+    'SimplifiedLayerNormalization',
+    [states, graph.external(weights.layers[0]?.inputNorm ?? weights.norm)],
+    {
+      epsilon: { float: shape.rmsNormEpsilon },
+      axis: { int: -1 },
+    },
+  );
   weights.layers.forEach((layer, index) => {
     const isLast = index === shape.layers - 1;
     const part: Part = { graph, shape, weights, layer, index };
@@ -137,9 +141,6 @@ interface Part {
   layer: Qwen2Layer;
   index: number;
 }
-
-const norm = (graph: GraphBuilder, layer: Qwen2Layer | undefined): string =>
-  layer ? graph.external(layer.inputNorm) : '';
 
 /** [batch, sequence, hidden]. The table stays in its own type: only the rows that are read are converted. */
 function embedTokens(graph: GraphBuilder, table: ExternalTensor): string {

@@ -151,9 +151,11 @@ async function* rowsOf({ from, prefix }: Placing, { parts, inputs }: Linear): As
 /** [inputs, outputs]: what MatMul multiplies by. */
 async function transposed(placing: Placing, linear: Linear, outputs: number): Promise<Float32Array> {
   const { inputs } = linear;
-  const values = new Float32Array(inputs * outputs);
+  let values = new Float32Array();
   let output = 0;
   for await (const part of rowsOf(placing, linear)) {
+    // Not before the first rows have shown that the matrix is there, and as large.
+    if (output === 0) values = new Float32Array(inputs * outputs);
     for (let from = 0; from < part.length; from += inputs, output++)
       for (let input = 0; input < inputs; input++)
         values[input * outputs + output] = part[from + input] as number;

@@ -1,5 +1,5 @@
 import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { temporaryFolder } from '@embergate/testing/running-embergate.ts';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -166,7 +166,7 @@ describe('a checkout that is damaged, hostile or something else', () => {
       code,
       message: expect.stringMatching(words),
     });
-    expect(await readdir(root.path)).not.toContain(out.split('/').at(-1));
+    expect(await readdir(root.path)).not.toContain(basename(out));
     expect((await readdir(root.path)).filter((name) => name.endsWith('.tmp'))).toEqual([]);
   };
   const edit = async (folder: string, name: string, change: (json: Record<string, unknown>) => void) => {
@@ -188,6 +188,38 @@ describe('a checkout that is damaged, hostile or something else', () => {
     const scaled = await checkout();
     await edit(scaled, 'config.json', (config) => (config['rope_scaling'] = { type: 'yarn', factor: 4 }));
     await refuses(scaled, 'model_damaged', /rope_scaling/);
+
+    const newer = await checkout();
+    await edit(newer, 'config.json', (config) => {
+      config['rope_parameters'] = { rope_type: 'yarn', rope_theta: config['rope_theta'] };
+      delete config['rope_theta'];
+    });
+    await refuses(newer, 'model_damaged', /rotary embedding without scaling/);
+
+    const bothWays = await checkout();
+    await edit(bothWays, 'config.json', (config) => (config['is_causal'] = false));
+    await refuses(bothWays, 'model_damaged', /is_causal/);
+
+    const huge = await checkout();
+    await edit(huge, 'config.json', (config) => (config['max_position_embeddings'] = 2 ** 40));
+    await refuses(huge, 'model_damaged', /max_position_embeddings/);
+
+    const oddHeads = await checkout();
+    await edit(oddHeads, 'config.json', (config) => (config['num_key_value_heads'] = 3));
+    await refuses(oddHeads, 'model_damaged', /do not fit together/);
+
+    const both = await checkout();
+    await edit(both, '1_Pooling/config.json', (pooling) => (pooling['pooling_mode_mean_tokens'] = true));
+    await refuses(both, 'model_damaged', /last token alone/);
+
+    const dense = await checkout();
+    const modules = JSON.parse(await readFile(join(dense, 'modules.json'), 'utf8')) as object[];
+    const more = [
+      ...modules,
+      { idx: 9, name: '9', path: '3_Dense', type: 'sentence_transformers.models.Dense' },
+    ];
+    await writeFile(join(dense, 'modules.json'), JSON.stringify(more));
+    await refuses(dense, 'model_damaged', /module Dense/);
 
     const mean = await checkout();
     await edit(mean, '1_Pooling/config.json', (pooling) => (pooling['pooling_mode_lasttoken'] = false));
@@ -238,6 +270,8 @@ describe('a checkout that is damaged, hostile or something else', () => {
 
     const out = newFolder();
     const before = await build(folder, 'int8', out);
+    // One that was killed has left gigabytes; no process has this number.
+    await mkdir(join(root.path, `.${basename(out)}.999999999.dead.tmp`));
     const interrupted = new AbortController();
     const building = buildCheckout(await readCheckout(folder), {
       variant: 'int4',
