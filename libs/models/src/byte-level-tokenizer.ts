@@ -1,6 +1,6 @@
 import { BytePairEncoder } from './byte-pair-encoding.ts';
 import { byteLevelFileSchema, frameOf, type ByteLevelFile } from './byte-level-file.ts';
-import type { TextTokenizer } from './tokenizer.ts';
+import type { TextTokenizer } from './text-tokenizer.ts';
 
 /**
  * Tokens before a cut that may be others in the whole text: those of an added token that the cut runs through (Qwen2's

@@ -1,6 +1,6 @@
 import * as library from '@huggingface/tokenizers';
 import { z } from 'zod';
-import type { TextTokenizer } from './tokenizer.ts';
+import type { TextTokenizer } from './text-tokenizer.ts';
 
 /** What is used of the library's tokenizer. */
 export interface LibraryTokenizer {

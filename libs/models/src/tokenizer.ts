@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { AppError } from '@embergate/contracts/errors.ts';
 import { byteLevelTokenizer } from './byte-level-tokenizer.ts';
+import type { TextTokenizer } from './text-tokenizer.ts';
 import { wordPieceTokenizer } from './tokenizer-library.ts';
 
 export interface EncodedText {
@@ -16,18 +17,6 @@ export interface Tokenizer {
   encode: (text: string) => EncodedText;
   /** Fills the right of a shorter text in a batch. */
   padId: number;
-}
-
-/** Tokenizes texts as one kind of tokenizer.json asks, without cutting any. */
-export interface TextTokenizer {
-  /** The text's tokens, without special ones around it; it may stop when it has `enough`. */
-  tokens: (text: string, enough: number) => number[];
-  /** Special tokens that the model wants around a text. */
-  before: number[];
-  after: number[];
-  padId: number;
-  /** How many of the last tokens may be others when the text goes on. */
-  unsureTokens: number;
 }
 
 const kindSchema = z.object({
