@@ -62,13 +62,16 @@ export async function composeWorker(
 
   await verifyModel(model);
   const { onnxPath, padTokenId, space, maxTokens } = model;
-  const tokenizer = await loadTokenizer(model.tokenizerPath, { maxTokens });
+  // An encoder has no use for what texts begin with, and a tokenizer takes a while to read.
+  const prefixes = isDecoder(space)
+    ? promptPrefixes(space, await loadTokenizer(model.tokenizerPath, { maxTokens }))
+    : [];
   const backend = await OnnxBackend.create({
     onnxPath,
     dimensions: space.dimensions,
     padTokenId,
     isDecoder: isDecoder(space),
-    prefixes: promptPrefixes(space, tokenizer),
+    prefixes,
     log,
     // Without its model this worker takes no queries, and gateways hear of it at once.
     onAvailable: (isReady) => {

@@ -1,4 +1,5 @@
 import type { Lane } from '@embergate/contracts/tiers.ts';
+import { prefixOf } from '@embergate/embedding/padded-tokens.ts';
 import { Tensor, type InferenceSession } from 'onnxruntime-node';
 import { vectorsOf } from './encoder.ts';
 import type { Model, Part } from './turns.ts';
@@ -13,11 +14,6 @@ interface Cache {
   feeds: Record<string, Tensor>;
 }
 
-interface Prefix {
-  ids: Uint32Array;
-  cache: Cache;
-}
-
 /**
  * Texts are cut at even places only. onnxruntime's int4 kernels for blocks of 128 compute tokens in pairs, and one that has no
  * partner in another order: cut elsewhere, a text would get a vector that is another one by some 1e-5.
@@ -27,7 +23,7 @@ const even = (tokens: number): number => tokens - (tokens % 2);
 /** A query waits for the end of one part: it stays clear of the 250 ms that it may wait at most. */
 const BULK_PART_MS = 200;
 /** What a part needs in memory grows with it. */
-const MOST_TOKENS = { query: 512, bulk: 512 } as const satisfies Record<Lane, number>;
+const MOST_TOKENS = 512;
 /** Before anything has been measured. */
 const FIRST_TOKENS = 8;
 /** How much one part moves what is known of the speed. */
@@ -45,7 +41,8 @@ export class Decoder implements Model {
   /** Of keys and values. */
   readonly #names: readonly { past: string; present: string }[];
   readonly #nothing: Cache;
-  readonly #prefixes: Prefix[] = [];
+  /** By the prefixes that were computed. */
+  readonly #caches = new Map<Uint32Array, Cache>();
   #msPerToken: number | undefined;
 
   private constructor(session: InferenceSession) {
@@ -61,13 +58,12 @@ export class Decoder implements Model {
     return session.inputNames.some((name) => name.startsWith(PAST));
   }
 
-  /** Computes the prefixes. */
+  /** @param prefixes each an even number of token ids; computed here. */
   static async create(session: InferenceSession, prefixes: readonly Uint32Array[]): Promise<Decoder> {
     const decoder = new Decoder(session);
-    for (const prefix of prefixes) {
-      const ids = prefix.subarray(0, even(prefix.length));
+    for (const ids of prefixes) {
       const { cache } = await decoder.#step(decoder.#nothing, ids);
-      decoder.#prefixes.push({ ids, cache });
+      decoder.#caches.set(ids, cache);
     }
     return decoder;
   }
@@ -84,7 +80,8 @@ export class Decoder implements Model {
   }
 
   async *#embedOne(text: Uint32Array, lane: Lane): AsyncGenerator<Part, Float32Array> {
-    let cache = this.#prefixOf(text)?.cache ?? this.#nothing;
+    const prefix = prefixOf(text, [...this.#caches.keys()]);
+    let cache = (prefix && this.#caches.get(prefix)) ?? this.#nothing;
     for (;;) {
       const part = text.subarray(cache.tokens, cache.tokens + this.#tokensAtATime(lane));
       const startedAt = performance.now();
@@ -96,17 +93,10 @@ export class Decoder implements Model {
     }
   }
 
-  /** The longest that the text begins with. Its last token is never in it: there would be nothing left to compute. */
-  #prefixOf(text: Uint32Array): Prefix | undefined {
-    return this.#prefixes
-      .filter(({ ids }) => ids.length < text.length && ids.every((id, at) => text[at] === id))
-      .sort((x, y) => y.ids.length - x.ids.length)[0];
-  }
-
   #tokensAtATime(lane: Lane): number {
-    if (lane === 'query') return MOST_TOKENS.query;
+    if (lane === 'query') return MOST_TOKENS;
     if (this.#msPerToken === undefined) return FIRST_TOKENS;
-    return Math.max(2, even(Math.min(MOST_TOKENS.bulk, Math.floor(BULK_PART_MS / this.#msPerToken))));
+    return Math.max(2, even(Math.min(MOST_TOKENS, Math.floor(BULK_PART_MS / this.#msPerToken))));
   }
 
   #learn(msPerToken: number): void {

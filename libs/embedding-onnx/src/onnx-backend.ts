@@ -12,7 +12,7 @@ export interface OnnxBackendOptions {
   padTokenId: number;
   /** A model that reads from left to right and computes long texts in parts, between which queries go. Default: no. */
   isDecoder?: boolean;
-  /** How texts begin again and again, as token ids: a decoder pays for these once. */
+  /** How texts begin again and again, as an even number of token ids each: a decoder pays for these once. */
   prefixes?: Uint32Array[];
   log: Logger;
   /** Default: one a core. */

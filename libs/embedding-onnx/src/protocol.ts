@@ -7,7 +7,7 @@ export interface LoadModel {
   dimensions: number;
   padTokenId: number;
   threads: number;
-  /** How texts begin again and again, as token ids: a model that reads from left to right pays for these once. */
+  /** How texts begin again and again, as an even number of token ids each: a model that reads from left to right pays for these once. */
   prefixes: Uint32Array[];
 }
 

@@ -6,13 +6,13 @@ export const paddedTokens = (batch: readonly { length: number }[]): number =>
 export const tokensAfterPrefixes = (
   batch: readonly Uint32Array[],
   prefixes: readonly Uint32Array[],
-): number => batch.reduce((sum, ids) => sum + ids.length - prefixLength(ids, prefixes), 0);
+): number => batch.reduce((sum, ids) => sum + ids.length - (prefixOf(ids, prefixes)?.length ?? 0), 0);
 
-/** Of the longest that the text begins with and is longer than. */
-const prefixLength = (text: Uint32Array, prefixes: readonly Uint32Array[]): number =>
+/** The longest that the text begins with. Its last token is never in it: there would be nothing left to compute. */
+export const prefixOf = (text: Uint32Array, prefixes: readonly Uint32Array[]): Uint32Array | undefined =>
   prefixes
     .filter((ids) => ids.length < text.length && ids.every((id, at) => text[at] === id))
-    .reduce((longest, { length }) => Math.max(longest, length), 0);
+    .sort((x, y) => y.length - x.length)[0];
 
 /** How many texts from the front fit a budget of padded tokens; one at least, where there is one. */
 export function countThatFits(batch: readonly { length: number }[], budget: number): number {

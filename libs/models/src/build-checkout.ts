@@ -1,7 +1,8 @@
 import { AppError } from '@embergate/contracts/errors.ts';
-import { createHash, randomBytes } from 'node:crypto';
-import { copyFile, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { copyFile, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { ONNX_FILE, writeManifest, writeWhole } from './build.ts';
 import { Checkpoint } from './checkpoint.ts';
 import type { Checkout } from './checkout.ts';
 import { sha256OfFile } from './file-hash.ts';
@@ -30,7 +31,6 @@ const PRECISIONS: Record<BuildVariant, Precision> = {
   int8: { kind: 'blocks', bits: 8, block: 64 },
   fp32: { kind: 'float32' },
 };
-const ONNX_FILE = 'model.onnx';
 const WEIGHTS_FILE = 'weights.bin';
 const TOKENIZER_FILE = 'tokenizer.json';
 
@@ -112,7 +112,6 @@ async function buildIn(folder: string, { checkout, checkpoint, options }: Build)
       onProgress?.(done, shape.layers + 1);
     });
     const onnx = encodeOnnxModel(qwen2Graph(shape, weights));
-    await writeFile(join(folder, ONNX_FILE), onnx, { flush: true }).catch(refused(folder));
     const manifest: ModelManifest = {
       manifestVersion: MANIFEST_VERSION,
       name: space.model,
@@ -123,13 +122,12 @@ async function buildIn(folder: string, { checkout, checkpoint, options }: Build)
       onnxFile: ONNX_FILE,
       tokenizerFile: TOKENIZER_FILE,
       files: [
-        { path: ONNX_FILE, bytes: onnx.length, sha256: createHash('sha256').update(onnx).digest('hex') },
+        await writeWhole(folder, ONNX_FILE, onnx),
         await file.finish(),
         await copyTokenizer(checkout.folder, folder),
       ],
     };
-    const text = `${JSON.stringify(manifest, null, 2)}\n`;
-    await writeFile(join(folder, MANIFEST_FILE), text, { flush: true }).catch(refused(folder));
+    await writeManifest(folder, manifest);
     return manifest;
   } finally {
     await file.close();

@@ -14,7 +14,7 @@ import { encodeOnnxModel } from './onnx-writer.ts';
 import { refused } from './partial-file.ts';
 import { readSafetensors } from './safetensors.ts';
 
-const ONNX_FILE = 'model.onnx';
+export const ONNX_FILE = 'model.onnx';
 
 /**
  * Writes the ONNX graph beside the downloaded files, and then the manifest that makes the folder an installed model.
@@ -23,12 +23,7 @@ const ONNX_FILE = 'model.onnx';
 export async function buildModel(model: CatalogModel, folder: string): Promise<InstalledModel> {
   const tensors = await readSafetensors(join(folder, model.weights));
   const onnx = encodeOnnxModel(bertGraph(model.architecture, { file: model.weights, tensors }));
-  await writeWhole(folder, ONNX_FILE, onnx);
-  const built = {
-    path: ONNX_FILE,
-    bytes: onnx.length,
-    sha256: createHash('sha256').update(onnx).digest('hex'),
-  };
+  const built = await writeWhole(folder, ONNX_FILE, onnx);
   const manifest: ModelManifest = {
     manifestVersion: MANIFEST_VERSION,
     name: model.space.model,
@@ -40,18 +35,29 @@ export async function buildModel(model: CatalogModel, folder: string): Promise<I
     tokenizerFile: model.tokenizer,
     files: [...model.files, built],
   };
-  await writeWhole(folder, MANIFEST_FILE, `${JSON.stringify(manifest, null, 2)}\n`);
+  await writeManifest(folder, manifest);
   return describe(manifest, folder);
 }
 
-/** All or nothing, whoever else writes the same file at the same time. */
-async function writeWhole(folder: string, name: string, content: string | Buffer): Promise<void> {
+/** Makes a folder an installed model. Errors: `storage_full`. */
+export async function writeManifest(folder: string, manifest: ModelManifest): Promise<void> {
+  await writeWhole(folder, MANIFEST_FILE, Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`));
+}
+
+/** All or nothing, whoever else writes the same file at the same time. @returns what a manifest says of it. */
+export async function writeWhole(
+  folder: string,
+  name: string,
+  content: Buffer,
+): Promise<ModelManifest['files'][number]> {
   const temporary = join(folder, `.${name}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`);
   try {
     await writeFile(temporary, content, { flush: true });
     await rename(temporary, join(folder, name));
+    const sha256 = createHash('sha256').update(content).digest('hex');
+    return { path: name, bytes: content.length, sha256 };
   } catch (error) {
     await rm(temporary, { force: true });
-    refused(folder)(error);
+    return refused(folder)(error);
   }
 }

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { byteLevelTokenizer } from '../src/byte-level-tokenizer.ts';
 import { loadTokenizer, type Tokenizer } from '../src/tokenizer.ts';
+import { LONG_TEXTS, type LongText } from './long-texts.ts';
 
 /** A tokenizer like Qwen2's, and what Hugging Face's makes of these texts with it: see bpe_reference.py. */
 const reference = (name: string) => join(import.meta.dirname, 'reference', name);
@@ -155,15 +156,9 @@ function cpuMs(run: () => unknown): number {
   return (user + system) / 1000;
 }
 
-test.each([
+test.each<LongText>([
   ['one word of a million letters', 'nationalization'.repeat(7e4)],
-  ['a million ideographs', '漢'.repeat(1e6)],
-  ['a letter under half a million accents', 'e' + '\u0301'.repeat(5e5)],
-  ['a million NULs', '\0'.repeat(1e6)],
-  ['half a million emoji', '😀'.repeat(5e5)],
-  ['a million halves of a character', '\ud83d'.repeat(1e6)],
-  ['Windows lines', 'const a = 1;\r\n'.repeat(7e4)],
-  ['a million spaces', ' '.repeat(1e6)],
+  ...LONG_TEXTS,
   ['a million empty lines', ' \n'.repeat(5e5)],
   ['special tokens', '<|im_start|>'.repeat(8e4)],
 ])('%s cost what the context costs, not what the text would', async (_what, text) => {

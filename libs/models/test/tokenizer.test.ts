@@ -6,6 +6,7 @@ import { beforeAll, expect, test } from 'vitest';
 import { loadTokenizer, type Tokenizer } from '../src/tokenizer.ts';
 import { createLibraryTokenizer, type LibraryTokenizer } from '../src/tokenizer-library.ts';
 import { realModel, referenceFile } from './real-model.ts';
+import { LONG_TEXTS, type LongText } from './long-texts.ts';
 
 const MAX_TOKENS = 256;
 const [CLS, SEP] = [101, 102];
@@ -84,15 +85,9 @@ test('a cut that runs through a word, an emoji or a special token changes no id'
   }
 });
 
-test.each([
+test.each<LongText>([
   ['one word of a million letters', 'a'.repeat(1e6)],
-  ['a million ideographs', '漢'.repeat(1e6)],
-  ['a letter under half a million accents', 'e' + '\u0301'.repeat(5e5)],
-  ['a million NULs', '\0'.repeat(1e6)],
-  ['half a million emoji', '😀'.repeat(5e5)],
-  ['a million halves of a character', '\ud83d'.repeat(1e6)],
-  ['Windows lines', 'const a = 1;\r\n'.repeat(7e4)],
-  ['a million spaces', ' '.repeat(1e6)],
+  ...LONG_TEXTS,
   ['ligatures that unfold into many letters', '\ufdfa'.repeat(1e6)],
 ])('%s cost milliseconds and give ids of the vocabulary', (_what, text) => {
   const cpuMs = () => {
