@@ -132,6 +132,7 @@ export function viewOf(
       .filter(({ state }) => state === 'ready')
       .map(({ fit, batchEndsAt }) => ({ fit, busyMs: Math.max(0, batchEndsAt - now) })),
     starting: living.filter(({ state }) => state === 'starting').length,
+    misaligned: 0,
     lost: silent.length + living.filter(({ state }) => state === 'stalled').length,
     aheadTokens: snapshot.aheadTokens,
     share,

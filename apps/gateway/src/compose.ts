@@ -10,6 +10,7 @@ import { loadTokenizer } from '@embergate/models/tokenizer.ts';
 import type { Lifecycle } from '@embergate/platform/lifecycle.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 import { Admissions } from '@embergate/queue/admissions.ts';
+import { AlignmentReferences } from '@embergate/queue/alignment-references.ts';
 import { BreakerRecords } from '@embergate/queue/breaker-records.ts';
 import { connectRedis } from '@embergate/queue/connection.ts';
 import { DemandLedger } from '@embergate/queue/demand.ts';
@@ -53,6 +54,7 @@ import {
 } from './routes/index-jobs.ts';
 import { searchHandler } from './routes/search.ts';
 import { TextTokens } from './text-tokens.ts';
+import { AlignmentSource } from './tiers/alignment-source.ts';
 import { canaryProbe, CANARY_TEXT } from './tiers/canary.ts';
 import { ClusterStatus } from './tiers/cluster-status.ts';
 import { HedgeBudget } from './tiers/hedge-budget.ts';
@@ -126,6 +128,15 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
   });
   breakers.start();
   lifecycle.onClose('breakers', () => breakers.stop());
+  const alignment = new AlignmentSource({
+    store,
+    references: new AlignmentReferences(redis),
+    space: model.space,
+    texts,
+    log,
+  });
+  alignment.start();
+  lifecycle.onClose('alignment source', () => alignment.stop());
   const ledger = new DemandLedger(redis, clock);
   const demand: DemandCounts = {
     record: (tier, tokens) => {

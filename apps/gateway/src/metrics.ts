@@ -71,6 +71,11 @@ export function createTierGauges(registry: Registry) {
     breakerState: gauge('breaker_state', 'The tier’s circuit breaker: 0 closed, 1 half open, 2 open', [
       'tier',
     ]),
+    alignmentCosine: gauge(
+      'alignment_cosine',
+      'Cosine of the tier’s vectors with those of the collections, by its worst worker',
+      ['tier'],
+    ),
     batchTokens: gauge('batch_tokens', 'Mean padded tokens of the last batches', ['tier']),
   };
 }

@@ -1,6 +1,7 @@
 import { spaceId } from '@embergate/contracts/space.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
 import { OnnxBackend } from '@embergate/embedding-onnx/onnx-backend.ts';
+import type { AlignmentFloors } from '@embergate/embedding/alignment.ts';
 import { Batcher, type StartedBatch } from '@embergate/embedding/batcher.ts';
 import { warmUp } from '@embergate/embedding/warm-up.ts';
 import { findModel, verifyModel } from '@embergate/models/installed-model.ts';
@@ -9,12 +10,14 @@ import { loadTokenizer } from '@embergate/models/tokenizer.ts';
 import type { Lifecycle } from '@embergate/platform/lifecycle.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 import { Admissions } from '@embergate/queue/admissions.ts';
+import { AlignmentReferences } from '@embergate/queue/alignment-references.ts';
 import { connectRedis } from '@embergate/queue/connection.ts';
 import { EmbedReceiver } from '@embergate/queue/embed-receiver.ts';
 import { HeartbeatSource } from '@embergate/queue/heartbeats.ts';
 import { RedisClock } from '@embergate/queue/redis-clock.ts';
 import { LiveFit, predictMs } from '@embergate/routing/fit.ts';
 import { randomUUID } from 'node:crypto';
+import { AlignmentCheck } from './alignment-check.ts';
 import { chooseDevice } from './device.ts';
 import { embedHandler } from './embed-handler.ts';
 import { WorkerReport } from './worker-report.ts';
@@ -27,6 +30,8 @@ export interface WorkerParts {
   modelDir: string;
   tier: TierName;
   device: 'auto' | 'cuda' | 'webgpu' | 'cpu';
+  /** Below them this worker takes no work. */
+  alignmentFloors: AlignmentFloors;
 }
 
 const BULK_JOBS_AT_A_TIME = 3;
@@ -99,7 +104,22 @@ export async function composeWorker(
     onBatch: (batch) => report.addBatch(batch),
     onIdle: () => tell(null),
   });
-  const handler = embedHandler({ batcher, model, worker, clock });
+  // Before anybody hears that this worker is ready.
+  const alignment = new AlignmentCheck({
+    references: new AlignmentReferences(redis),
+    space: worker.space,
+    batcher,
+    floors: parts.alignmentFloors,
+    onMeasured: (measured, isAligned) => {
+      report.setAlignment(measured, isAligned);
+      intake();
+    },
+    log,
+  });
+  let intake = (): void => undefined;
+  await alignment.start();
+  lifecycle.onClose('alignment check', () => alignment.stop());
+  const handler = embedHandler({ batcher, model, worker, isAligned: () => report.isAligned, clock });
   const lane = (name: 'query' | 'bulk', concurrency: number): EmbedReceiver => {
     const receiver = new EmbedReceiver({
       redis,
@@ -107,6 +127,7 @@ export async function composeWorker(
       tier,
       lane: name,
       concurrency,
+      isPaused: !report.isAligned,
       handler,
       log,
     });
@@ -115,6 +136,13 @@ export async function composeWorker(
   };
   report.warm({ batcher, fit });
   const receivers = [lane('query', report.queriesAtATime), lane('bulk', BULK_JOBS_AT_A_TIME)] as const;
+  intake = () => {
+    for (const receiver of receivers) {
+      if (report.isAligned && !lifecycle.isClosing) receiver.resume();
+      else void receiver.pause();
+    }
+    heartbeats.beat().catch(() => undefined);
+  };
   // The lanes, released last, wait for the answers to what they have taken.
   lifecycle.onClose('batcher', () => batcher.close());
   lifecycle.onClose('intake', () => Promise.all(receivers.map((receiver) => receiver.pause())));

@@ -8,13 +8,15 @@ export interface EmbedHandlerParts {
   batcher: Batcher;
   model: InstalledModel;
   worker: Pick<Heartbeat, 'workerId' | 'tier' | 'space' | 'variant' | 'device'>;
+  /** False once the model's vectors have turned out not to be those of the collections. */
+  isAligned: () => boolean;
   /** The time that deadlines are in. */
   clock: { now: () => number };
 }
 
 /** Computes one job. What it throws becomes an error reply. */
 export const embedHandler =
-  ({ batcher, model, worker, clock }: EmbedHandlerParts) =>
+  ({ batcher, model, worker, isAligned, clock }: EmbedHandlerParts) =>
   async (job: EmbedJob, lane: Lane): Promise<EmbedReply> => {
     if (job.space !== worker.space) {
       const message = `This worker embeds in ${worker.space}, the job wants ${job.space}.`;
@@ -26,6 +28,13 @@ export const embedHandler =
     }
     const deadline = performance.now() + (job.deadline - clock.now());
     const { vectors, queueMs, inferenceMs } = await batcher.submit(inputs, { lane, deadline });
+    // Taken before it was known; a wrong vector in the index would stay there.
+    if (!isAligned()) {
+      throw new AppError(
+        'worker_misaligned',
+        `The vectors of ${worker.workerId} are not those of ${job.space}.`,
+      );
+    }
     const { workerId, tier, variant, device } = worker;
     return {
       meta: {

@@ -32,5 +32,6 @@ await runProcess({
       modelDir: config.MODEL_DIR ?? defaultModelDir({ home: homedir(), platform: process.platform }),
       tier: config.WORKER_TIER,
       device: config.EMBEDDING_DEVICE,
+      alignmentFloors: { cosine: config.ALIGNMENT_MIN_COSINE, overlap: config.ALIGNMENT_MIN_OVERLAP },
     }),
 });

@@ -1,3 +1,4 @@
+import type { Alignment } from '@embergate/contracts/alignment.ts';
 import type { Heartbeat } from '@embergate/contracts/tiers.ts';
 import type { Batcher } from '@embergate/embedding/batcher.ts';
 import { tokensWithin, type LiveFit } from '@embergate/routing/fit.ts';
@@ -17,14 +18,16 @@ type Identity = Pick<Heartbeat, 'workerId' | 'tier' | 'space' | 'model' | 'varia
  * What this worker says of itself:
  *
  *   starting --model ran--> ready --batch overdue--> stalled --batch ended--> ready --SIGTERM--> draining
- *      ^                     |
- *      +----- model away ----+
+ *      ^                     |  ^
+ *      +----- model away ----+  |--vectors not those of the collections--> misaligned --they are again--> ready
  */
 export class WorkerReport {
   readonly #identity: Identity;
   #model: { batcher: Batcher; fit: LiveFit } | undefined;
   #isModelReady = false;
   #isDraining = false;
+  #alignment: Alignment | null = null;
+  #isAligned = true;
   #batchTokens = 0;
 
   constructor(identity: Identity) {
@@ -41,6 +44,15 @@ export class WorkerReport {
     this.#isModelReady = isReady;
   }
 
+  setAlignment(alignment: Alignment, isAligned: boolean): void {
+    this.#alignment = alignment;
+    this.#isAligned = isAligned;
+  }
+
+  get isAligned(): boolean {
+    return this.#isAligned;
+  }
+
   drain(): void {
     this.#isDraining = true;
   }
@@ -53,6 +65,7 @@ export class WorkerReport {
   get state(): Heartbeat['state'] {
     if (this.#isDraining) return 'draining';
     if (!this.#model || !this.#isModelReady) return 'starting';
+    if (!this.#isAligned) return 'misaligned';
     return this.#model.batcher.overdueMs > 0 ? 'stalled' : 'ready';
   }
 
@@ -69,6 +82,7 @@ export class WorkerReport {
       state: this.state,
       fit: this.#model?.fit.current ?? null,
       batchTokens: Math.round(this.#batchTokens),
+      alignment: this.#alignment,
     };
   }
 }

@@ -48,6 +48,7 @@ export const ERROR_KINDS = {
   queue_down: kind(503, 'The queue is away', waitAndRetry),
   store_down: kind(503, 'The vector store is away', waitAndRetry),
   storage_full: kind(503, 'The data folder cannot be written', waitAndRetry),
+  worker_misaligned: kind(503, 'The worker’s vectors are not those of the collection', waitAndRetry),
   no_tier_available: kind(503, 'No tier can answer within the deadline', waitAndRetry),
   shutting_down: kind(503, 'The process is stopping', { retryable: true, logLevel: 'info' }),
   deadline_exceeded: kind(504, 'The deadline has passed', { retryable: true, logLevel: 'warn' }),

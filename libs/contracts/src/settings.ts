@@ -21,6 +21,11 @@ const integer = (min: number, max: number) =>
       error: `must be a whole number from ${min} to ${max}`,
     })
     .transform(Number);
+/** Of cosines and overlaps. */
+const share = z
+  .string()
+  .refine((text) => /^(0(\.\d+)?|1(\.0+)?)$/.test(text), { error: 'must be a number from 0 to 1' })
+  .transform(Number);
 const url = (...protocols: string[]) =>
   z.string().refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), {
     error: `must be a URL that starts with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
@@ -75,6 +80,8 @@ export const gatewaySettings = {
 export const workerSettings = {
   WORKER_TIER: choice(TIER_NAMES).default('cpu'),
   EMBEDDING_DEVICE: choice(EMBEDDING_DEVICES).default('auto'),
+  ALIGNMENT_MIN_COSINE: share.default(0.95),
+  ALIGNMENT_MIN_OVERLAP: share.default(0.5),
 };
 
 /** Every setting: an environment variable, or a command-line flag of the same name, which wins. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { alignmentSchema } from './alignment.ts';
 
 /** A pool of workers of one variant. A deployment declares its tiers in order of preference. */
 export const TIER_NAMES = ['gpu', 'remote', 'cpu'] as const;
@@ -14,19 +15,22 @@ export const fitSchema = z.strictObject({ a: z.number().nonnegative(), b: z.numb
 
 /**
  * What a worker says of itself every second. A worker is dead after three missed beats.
- * `stalled`: its model computes on a batch for far longer than predicted. `fit` is its measured
+ * `stalled`: its model computes on a batch for far longer than predicted. `misaligned`: its vectors are not those of the collections
+ * of its space, so it takes no work. `fit` is its measured
  * `duration = a + b * paddedTokens` in milliseconds, `batchTokens` the mean of its last batches.
  */
 export const heartbeatSchema = z.strictObject({
   workerId: z.string(),
   tier: tierNameSchema,
-  state: z.enum(['starting', 'ready', 'stalled', 'draining']),
+  state: z.enum(['starting', 'ready', 'stalled', 'misaligned', 'draining']),
   space: z.string(),
   model: z.string(),
   variant: z.string(),
   device: z.string(),
   fit: fitSchema.nullable(),
   batchTokens: z.number().nonnegative(),
+  /** Null until it has been measured: without a collection there is nothing to be compared with. */
+  alignment: alignmentSchema.nullable(),
   /** Redis time in milliseconds. */
   at: z.number(),
 });

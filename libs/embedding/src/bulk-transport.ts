@@ -100,7 +100,9 @@ export class BulkTransport {
     const { workers, space } = this.#parts;
     let looks = 0;
     return setInterval(() => {
-      const isThere = workers.living().some((beat) => beat.tier === tier && beat.space === space);
+      const isThere = workers
+        .living()
+        .some((beat) => beat.tier === tier && beat.space === space && beat.state !== 'misaligned');
       looks = isThere || !workers.isKnown() ? 0 : looks + 1;
       const other = this.#readyTier();
       if (looks >= LOOKS_UNTIL_GONE && other !== undefined && other !== tier) onGone();
@@ -110,6 +112,7 @@ export class BulkTransport {
 
 class TierGone extends Error {}
 
-/** Nothing is wrong with the job: the queue lost it, or the worker that had it stops. */
+/** Nothing is wrong with the job: the queue lost it, or the worker that had it stops, or turned out not to be fit for it. */
 const mayGoAgain = (error: unknown): boolean =>
-  error instanceof AppError && (error.details['isLost'] === true || error.code === 'shutting_down');
+  error instanceof AppError &&
+  (error.details['isLost'] === true || error.code === 'shutting_down' || error.code === 'worker_misaligned');

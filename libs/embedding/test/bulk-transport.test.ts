@@ -19,6 +19,7 @@ const beatOf = (tier: TierName, change: Partial<Heartbeat> = {}): Heartbeat => (
   device: 'cpu',
   fit: null,
   batchTokens: 0,
+  alignment: null,
   at: 0,
   ...change,
 });

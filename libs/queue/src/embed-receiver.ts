@@ -24,6 +24,8 @@ export interface EmbedReceiverOptions {
   lane: Lane;
   /** Jobs taken at a time, to begin with. */
   concurrency: number;
+  /** Takes no jobs before resume(). Default: takes them at once. */
+  isPaused?: boolean;
   handler: EmbedHandler;
   log: Logger;
 }
@@ -51,7 +53,7 @@ export class EmbedReceiver {
 
   constructor(options: EmbedReceiverOptions) {
     this.#options = options;
-    const { redis, tier, lane, concurrency, log } = options;
+    const { redis, tier, lane, concurrency, isPaused = false, log } = options;
     this.#outbox = new Outbox(redis, { tier, lane });
     this.#admissions = new Admissions(redis);
     const fetchers = Math.min(FETCHERS[lane], concurrency);
@@ -60,7 +62,7 @@ export class EmbedReceiver {
         connection: redis,
         prefix: KEY_PREFIX,
         concurrency: Math.ceil(concurrency / fetchers),
-        autorun: true,
+        autorun: !isPaused,
         drainDelay: DRAIN_DELAY_SECONDS,
         lockDuration: LOCK_MS,
         stalledInterval: LOCK_MS / 2,
@@ -83,6 +85,11 @@ export class EmbedReceiver {
   /** Takes no more jobs; those under way go on. */
   async pause(): Promise<void> {
     await Promise.all(this.#workers.map((worker) => worker.pause(true)));
+  }
+
+  /** Takes jobs again. */
+  resume(): void {
+    for (const worker of this.#workers) void worker.resume();
   }
 
   /** Stops taking jobs and waits for those under way. */

@@ -20,5 +20,8 @@ export const FITS_KEY = `${KEY_PREFIX}:fits`;
 /** There while bulk work would go to a tier that has no worker. */
 export const bulkWantedKey = (tier: TierName): string => `${KEY_PREFIX}:bulk-wanted:${tier}`;
 export const demandKey = (tier: TierName): string => `${KEY_PREFIX}:demand:${tier}`;
+/** What the variants of a space are compared with, and whose turn it is to publish it. */
+export const alignmentKey = (space: string): string => `${KEY_PREFIX}:alignment:${space}`;
+export const alignmentTurnKey = (space: string): string => `${KEY_PREFIX}:alignment-turn:${space}`;
 export const inboxKey = (senderId: string): string => `${KEY_PREFIX}:inbox:${senderId}`;
 export const cancelKey = (jobId: string): string => `${KEY_PREFIX}:index-cancel:${jobId}`;

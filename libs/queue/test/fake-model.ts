@@ -39,4 +39,5 @@ export const beatOf = (workerId: string, tier: TierName = 'cpu'): Omit<Heartbeat
   device: 'cpu',
   fit: { a: 1, b: 2 },
   batchTokens: 4,
+  alignment: null,
 });

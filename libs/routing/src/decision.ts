@@ -93,9 +93,10 @@ function candidatesOf({ tiers, tokens, remainingMs, firstTierOnly, excluded, dra
 export function whyNot(
   view: TierView,
   { excluded }: Pick<Question, 'excluded'>,
-): 'saturated' | 'down' | 'starting' | 'absent' {
+): 'saturated' | 'down' | 'misaligned' | 'starting' | 'absent' {
   if (excluded?.has(view.name) || (view.workers.length > 0 && view.share < 1)) return 'down';
   if (view.workers.length > 0) return 'saturated';
+  if (view.misaligned > 0) return 'misaligned';
   if (view.starting > 0) return 'starting';
   return view.lost > 0 ? 'down' : 'absent';
 }

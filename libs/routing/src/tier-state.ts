@@ -1,6 +1,6 @@
 import { predictArrivalMs, type TierView } from './tier-view.ts';
 
-export type TierState = 'ready' | 'saturated' | 'starting' | 'down';
+export type TierState = 'ready' | 'saturated' | 'starting' | 'down' | 'misaligned';
 
 /** What a state for people is measured by: an answer to a query of usual length within half the usual deadline. */
 export interface StateObjective {
@@ -15,7 +15,7 @@ const HOLD_MS = 1_000;
 
 /**
  * The state of a tier as people see it: with hysteresis, which decisions don't have.
- * `down` and `starting` are told at once; `ready` and `saturated` change when the other has held for a second.
+ * `down`, `starting` and `misaligned` are told at once; `ready` and `saturated` change when the other has held for a second.
  */
 export class TierStateTracker {
   #state: TierState = 'down';
@@ -30,12 +30,12 @@ export class TierStateTracker {
     const predictedMs = predictArrivalMs(view, tokens);
     if (predictedMs === null || view.share === 0) {
       this.#crossedAt = null;
-      this.#state = predictedMs === null && view.starting > 0 ? 'starting' : 'down';
+      this.#state = predictedMs === null ? withoutWorkers(view) : 'down';
       return this.#state;
     }
     const bound = this.#state === 'saturated' ? objectiveMs * LEAVE_SHARE : objectiveMs;
     const wanted = predictedMs > bound ? 'saturated' : 'ready';
-    const isNews = this.#state === 'down' || this.#state === 'starting';
+    const isNews = this.#state !== 'ready' && this.#state !== 'saturated';
     if (wanted === this.#state) this.#crossedAt = null;
     else if (isNews || now - (this.#crossedAt ??= now) >= HOLD_MS) {
       this.#state = wanted;
@@ -43,4 +43,9 @@ export class TierStateTracker {
     }
     return this.#state;
   }
+}
+
+function withoutWorkers({ misaligned, starting }: TierView): TierState {
+  if (misaligned > 0) return 'misaligned';
+  return starting > 0 ? 'starting' : 'down';
 }

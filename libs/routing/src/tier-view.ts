@@ -16,6 +16,8 @@ export interface TierView {
   starting: number;
   /** Workers that were heard of in the last minute and are silent, hang, or lost their model. */
   lost: number;
+  /** Workers whose vectors are not those of the collections: they take no work. */
+  misaligned: number;
   /** Tokens of queries that were admitted and are in no batch yet. */
   aheadTokens: number;
   /** Share of queries that the breaker lets through: 0 open, 1 closed, between while a tier returns. */

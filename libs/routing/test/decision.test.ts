@@ -50,6 +50,11 @@ describe('which tier answers', () => {
     ['its workers load their model', { workers: [], starting: 1 }, 'gpu_starting'],
     ['its workers are silent', { workers: [], lost: 1 }, 'gpu_down'],
     ['there never were any', { workers: [] }, 'gpu_absent'],
+    [
+      'its vectors are not those of the collections',
+      { workers: [], misaligned: 1, starting: 1 },
+      'gpu_misaligned',
+    ],
     ['its breaker is open', { share: 0 }, 'gpu_down'],
     ['it returns, and this query is not among the first', { share: 0.25 }, 'gpu_down'],
   ])('is the second when %s', (_, change, reason) => {

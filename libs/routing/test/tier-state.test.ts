@@ -33,6 +33,12 @@ describe('the state of a tier, for people', () => {
     expect(seen).toEqual(['ready', 'down', 'starting', 'ready', 'down', 'ready']);
   });
 
+  it('says misaligned at once, though another worker loads, and not while one takes work', () => {
+    const none = view('gpu', { workers: [], misaligned: 1, starting: 1 });
+    const one = { ...taking(100), misaligned: 1 };
+    expect(states([taking(100), none, one, none])).toEqual(['ready', 'misaligned', 'ready', 'misaligned']);
+  });
+
   it('does not call a tier starting whose breaker is open, though another worker loads', () => {
     expect(states([view('gpu', { share: 0, starting: 1 })])).toEqual(['down']);
   });

@@ -11,6 +11,7 @@ export const view = (name: TierName, change: Partial<TierView> = {}): TierView =
   workers: [name === 'gpu' ? GPU : CPU],
   starting: 0,
   lost: 0,
+  misaligned: 0,
   aheadTokens: 0,
   share: 1,
   ...change,
@@ -34,6 +35,7 @@ export const anyView = (name: TierName): fc.Arbitrary<TierView> =>
     workers: fc.array(anyWorker, { maxLength: 4 }),
     starting: fc.nat(2),
     lost: fc.nat(2),
+    misaligned: fc.nat(2),
     aheadTokens: fc.nat(5_000),
     share: fc.constantFrom(0, 0.05, 0.25, 1),
   });

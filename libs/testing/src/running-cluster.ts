@@ -23,6 +23,8 @@ export interface ClusterOptions {
   restartDelayMs?: number;
   /** Beside what the cluster sets itself. */
   env?: NodeJS.ProcessEnv;
+  /** Beside that, for the worker of a tier. */
+  workerEnv?: Readonly<Record<string, NodeJS.ProcessEnv>>;
 }
 
 const START_TIMEOUT_MS = 300_000;
@@ -134,7 +136,7 @@ interface ClusterParts {
 }
 
 async function prepare(options: ClusterOptions): Promise<ClusterParts> {
-  const { startRedis, tiers, gateways, restartDelayMs = 500 } = options;
+  const { startRedis, tiers, gateways, restartDelayMs = 500, workerEnv = {} } = options;
   const folder = await temporaryFolder('cluster');
   const logDir = join(folder.path, 'logs');
   await mkdir(logDir);
@@ -153,7 +155,7 @@ async function prepare(options: ClusterOptions): Promise<ClusterParts> {
     workers: new Map(
       tiers.map((tier) => [
         tier,
-        keep(`${tier}-worker`, 'worker', { WORKER_TIER: tier, EMBEDDING_DEVICE: 'cpu' }),
+        keep(`${tier}-worker`, 'worker', { WORKER_TIER: tier, EMBEDDING_DEVICE: 'cpu', ...workerEnv[tier] }),
       ]),
     ),
   };

@@ -5,6 +5,7 @@ import type {
   ChunkStamp,
   CollectionStamp,
   RepoCount,
+  SampledRow,
   ScoredChunk,
   StoredChunk,
 } from '@embergate/vector-store/store.ts';
@@ -115,6 +116,23 @@ export async function vectorsOf(table: Table, hashes: string[]): Promise<Map<str
     }
   }
   return vectors;
+}
+
+/** Rows that lie side by side, from a place on. */
+export async function sampleOf(table: Table, search: Search & { offset: number }): Promise<SampledRow[]> {
+  const query = table.query().offset(search.offset).limit(search.limit);
+  if (search.condition !== null) query.where(search.condition);
+  const sample: SampledRow[] = [];
+  for await (const batch of query.select([...RESULT_COLUMNS, 'embeddedHash', 'vector'])) {
+    for (const row of batch) {
+      const { embeddedHash, vector, ...chunk } = row as unknown as StoredChunk & {
+        embeddedHash: string;
+        vector: Vector<Float32>;
+      };
+      sample.push({ ...toStoredChunk(chunk), embeddedHash, vector: vector.toArray().slice() });
+    }
+  }
+  return sample;
 }
 
 export async function countRowsByRepo(table: Table, condition: string | null): Promise<RepoCount[]> {

@@ -10,6 +10,7 @@ import type {
   CollectionStamp,
   RepoCount,
   RunRecord,
+  SampledRow,
   ScoredChunk,
   SearchOptions,
   StoredChunk,
@@ -163,6 +164,15 @@ class LanceDbStore implements VectorStore {
 
   vectorsByHash(collection: string, hashes: string[]): Promise<Map<string, Float32Array>> {
     return this.#read(collection, (table) => chunks.vectorsOf(table, hashes));
+  }
+
+  async sampleRows(collection: string, limit: number): Promise<SampledRow[]> {
+    const counts = await this.countByRepo(collection);
+    const spare = counts.reduce((sum, { chunks: rows }) => sum + rows, 0) - limit;
+    const offset = spare > 0 ? Math.floor(Math.random() * (spare + 1)) : 0;
+    return this.#readVisible(collection, {}, (table, condition) =>
+      chunks.sampleOf(table, { condition, limit, offset }),
+    );
   }
 
   searchDense(collection: string, vector: Float32Array, options: SearchOptions): Promise<ScoredChunk[]> {

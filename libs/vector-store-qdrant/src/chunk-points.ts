@@ -3,6 +3,7 @@ import { indexablePart, parsePathGlob } from '@embergate/vector-store/path-glob.
 import type {
   ChunkStamp,
   RepoCount,
+  SampledRow,
   ScoredChunk,
   SearchOptions,
   StoredChunk,
@@ -98,9 +99,9 @@ export async function vectorsOf(
         with_payload: false,
       });
       for (const { id, vector } of points) {
-        const dense = (vector as Record<string, number[]> | null | undefined)?.[DENSE];
+        const dense = denseOf(vector);
         const hash = page.get(String(id));
-        if (dense !== undefined && hash !== undefined) vectors.set(hash, Float32Array.from(dense));
+        if (dense !== undefined && hash !== undefined) vectors.set(hash, dense);
       }
     }
   }
@@ -123,6 +124,30 @@ async function pointsByHash(
   }
   return points;
 }
+
+export async function samplePoints(
+  client: QdrantClient,
+  name: string,
+  { filter, limit }: { filter: Schemas['Filter']; limit: number },
+): Promise<SampledRow[]> {
+  const { points } = await client.query(name, {
+    query: { sample: 'random' },
+    filter,
+    limit,
+    with_payload: [...RESULT_FIELDS, 'embeddedHash'],
+    with_vector: [DENSE],
+  });
+  return points.flatMap(({ payload, vector }) => {
+    const dense = denseOf(vector);
+    const embeddedHash = String(payload?.['embeddedHash']);
+    return dense === undefined ? [] : [{ ...chunkOf(payload), embeddedHash, vector: dense }];
+  });
+}
+
+const denseOf = (vector: Point['vector']): Float32Array | undefined => {
+  const dense = (vector as Record<string, number[]> | null | undefined)?.[DENSE];
+  return dense && Float32Array.from(dense);
+};
 
 /** The best points of one ranking: `query` and the vector it is `using`. */
 export async function rankPoints(

@@ -8,6 +8,7 @@ import type {
   CollectionStamp,
   RepoCount,
   RunRecord,
+  SampledRow,
   ScoredChunk,
   SearchOptions,
   StoredChunk,
@@ -160,6 +161,12 @@ class QdrantStore implements VectorStore {
     const { dimensions } = (await this.getCollection(collection)).space;
     return this.#call(collection, () =>
       chunks.vectorsOf(this.#reading, remoteName(collection), { hashes, dimensions }),
+    );
+  }
+
+  sampleRows(collection: string, limit: number): Promise<SampledRow[]> {
+    return this.#readVisible(collection, (hidden) =>
+      chunks.samplePoints(this.#reading, remoteName(collection), { filter: searchFilter(hidden, {}), limit }),
     );
   }
 

@@ -37,6 +37,12 @@ export interface ScoredChunk extends StoredChunk {
   score: number;
 }
 
+/** A row with what was embedded and what came of it. */
+export interface SampledRow extends StoredChunk {
+  embeddedHash: string;
+  vector: Float32Array;
+}
+
 /** What an incremental run compares with: one entry a row of a repo that no committed run removed. */
 export interface ChunkStamp {
   id: string;
@@ -118,6 +124,8 @@ export interface VectorStore {
   stamps(collection: string, repo: string): AsyncIterable<ChunkStamp[]>;
   /** Vectors already known for these hashes, from any repo of the collection. At most a few thousand hashes a call. */
   vectorsByHash(collection: string, hashes: string[]): Promise<Map<string, Float32Array>>;
+  /** Some of the visible rows, others each time where there are more than the limit (a few hundred at most). */
+  sampleRows(collection: string, limit: number): Promise<SampledRow[]>;
 
   searchDense(collection: string, vector: Float32Array, options: SearchOptions): Promise<ScoredChunk[]>;
   /** `lexicalQuery` is the output of lexicalText() for the query. */

@@ -12,6 +12,7 @@ const TIER_COLUMNS = [
   'NEEDED',
   'BACKLOG',
   'DEVICES',
+  'ALIGNMENT',
   'TYPICAL QUERY',
   'TOKENS/S',
 ];
@@ -24,6 +25,7 @@ const tierRow = (tier: Cluster['tiers'][number]): string[] => [
   String(tier.requiredWorkers),
   `${tier.backlogTokens} tokens`,
   tier.devices.join(', ') || '-',
+  tier.alignment === null ? '-' : tier.alignment.toFixed(4),
   tier.predictedMs === null ? '-' : `${tier.predictedMs.toFixed(1)} ms`,
   String(Math.round(tier.tokensPerSecond)),
 ];

@@ -1,5 +1,5 @@
 import type { Cluster, LaneDepth } from '@embergate/contracts/http-cluster.ts';
-import { LANES, type TierName } from '@embergate/contracts/tiers.ts';
+import { LANES, type Heartbeat, type TierName } from '@embergate/contracts/tiers.ts';
 import type { WorkerView } from '@embergate/embedding/transport.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 import { withTimeout } from '@embergate/platform/with-timeout.ts';
@@ -86,9 +86,11 @@ export class ClusterStatus {
       if (required !== undefined) gauges.requiredWorkers.set({ tier }, required);
       if (backlogMs !== null) gauges.backlogSeconds.set({ tier }, backlogMs / 1_000);
       gauges.breakerState.set({ tier }, BREAKER_LEVELS[stateOf(breaker)]);
-      const beats = board.beatsOf(tier).filter(({ batchTokens }) => batchTokens > 0);
-      if (beats.length > 0)
-        gauges.batchTokens.set({ tier }, sum(beats.map(({ batchTokens }) => batchTokens)) / beats.length);
+      const beats = board.beatsOf(tier);
+      const alignment = worstAlignment(beats);
+      if (alignment !== null) gauges.alignmentCosine.set({ tier }, alignment);
+      const batchTokens = beats.map((beat) => beat.batchTokens).filter((tokens) => tokens > 0);
+      if (batchTokens.length > 0) gauges.batchTokens.set({ tier }, sum(batchTokens) / batchTokens.length);
     }
   }
 
@@ -106,7 +108,7 @@ export class ClusterStatus {
       backlogTokens: reservedTokens,
       tokensPerSecond: view.workers.length > 0 ? Math.round(tokensPerMs(view) * 1_000) : 0,
       predictedMs: predictArrivalMs(view, USUAL_TOKENS),
-      alignment: null,
+      alignment: worstAlignment(beats),
       devices: [...new Set(beats.map(({ device }) => device))],
     };
   }
@@ -174,6 +176,12 @@ export class ClusterStatus {
       }
     }
   }
+}
+
+/** The lowest cosine of its workers; null where none has been measured. */
+function worstAlignment(beats: readonly Heartbeat[]): number | null {
+  const cosines = beats.flatMap(({ alignment }) => alignment?.cosine ?? []);
+  return cosines.length > 0 ? Math.min(...cosines) : null;
 }
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);

@@ -117,6 +117,7 @@ export class TierBoard {
       ),
       starting: ofTier.filter(({ state }) => state === 'starting').length,
       lost: lost.length + ofTier.filter(({ state }) => state === 'stalled').length,
+      misaligned: ofTier.filter(({ state }) => state === 'misaligned').length,
       aheadTokens: Math.max(0, load.reservedTokens - runningTokens(load.batches, now)),
       share: shareOf(load.breaker, now),
     };

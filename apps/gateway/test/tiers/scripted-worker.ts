@@ -109,7 +109,7 @@ export class ScriptedWorker {
   #describe(): Omit<Heartbeat, 'at'> {
     const { tier, workerId } = this;
     const model = { space: SPACE, model: 'm', variant: `variant-of-${tier}`, device: tier };
-    return { workerId, tier, ...model, ...this.#words, batchTokens: 0 };
+    return { workerId, tier, ...model, ...this.#words, batchTokens: 0, alignment: null };
   }
 
   async #handle(job: EmbedJob): Promise<EmbedReply> {

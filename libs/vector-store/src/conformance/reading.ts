@@ -66,6 +66,32 @@ export function describeReading(stores: Stores): void {
       expect(vectors.get('h1')).toEqual(exact);
     });
 
+    test('a sample holds visible rows alone, with what they say and their vectors, bit by bit', async () => {
+      const { writer, reader } = stores;
+      const exact = Float32Array.of(0.1, -0.2, 0.3, Math.sqrt(1 - 0.14));
+      const visible = Array.from({ length: 20 }, (_, n) =>
+        row({ path: `src/${n}.ts`, embeddedHash: `h${n}`, vector: exact, addedBy: 'done' }),
+      );
+      const removed = row({ path: 'old.ts', addedBy: 'done', removedBy: 'next' });
+      await writer.upsertRows('default', [...visible, removed, row({ path: 'new.ts', addedBy: 'pending' })]);
+      for (const [id, state] of [
+        ['done', 'committed'],
+        ['next', 'committed'],
+        ['pending', 'pending'],
+      ] as const)
+        await writer.putRun(run(id, state));
+      const sample = await reader.sampleRows('default', 8);
+      expect(sample).toHaveLength(8);
+      for (const { vector, embeddedHash, ...chunk } of sample) {
+        const written = visible.find(({ id }) => id === chunk.id);
+        expect(written).toMatchObject({ ...chunk, embeddedHash });
+        expect(vector).toEqual(exact);
+      }
+      expect((await reader.sampleRows('default', 100)).map(({ path }) => path).sort()).toEqual(
+        visible.map(({ path }) => path).sort(),
+      );
+    });
+
     test('a row that is written again replaces itself, also within a batch', async () => {
       const { writer, reader } = stores;
       const again = row({ addedBy: 'run-9' });

@@ -1,0 +1,116 @@
+import type { AlignmentReference, CanaryText } from '@embergate/contracts/alignment.ts';
+import { spaceId, type EmbeddingSpace } from '@embergate/contracts/space.ts';
+import { embeddedHash } from '@embergate/ingestion/hash.ts';
+import { embeddedText } from '@embergate/ingestion/embedded-text.ts';
+import type { Logger } from '@embergate/platform/logs.ts';
+import type { SampledRow, VectorStore } from '@embergate/vector-store/store.ts';
+import type { TextTokens } from '../text-tokens.ts';
+
+export interface AlignmentSourceParts {
+  store: Pick<VectorStore, 'listCollections' | 'sampleRows'>;
+  references: {
+    takeTurn: (space: string, ms: number) => Promise<boolean>;
+    leaveTurn: (space: string) => Promise<void>;
+    publish: (space: string, reference: AlignmentReference, ttlMs: number) => Promise<void>;
+  };
+  space: EmbeddingSpace;
+  texts: Pick<TextTokens, 'encode'>;
+  log: Logger;
+}
+
+/** Another sample is taken that often; one that nobody renews is of no use any more after three times that. */
+const EVERY_MS = 600_000;
+const LOOK_MS = 3_000;
+const COLLECTIONS = 4;
+const ROWS = 256;
+const SHORT_CANARIES = 7;
+/** Shorter texts say little about a model. */
+const LEAST_CHARACTERS = 40;
+
+/**
+ * Publishes what the variants of this gateway's space are compared with: a sample of what its collections hold. Of all gateways one does it
+ * at a time. While there is no collection with vectors, it looks for one every few seconds.
+ */
+export class AlignmentSource {
+  readonly #parts: AlignmentSourceParts;
+  readonly #spaceId: string;
+  #isLooking = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(parts: AlignmentSourceParts) {
+    this.#parts = parts;
+    this.#spaceId = spaceId(parts.space);
+  }
+
+  start(): void {
+    void this.#look();
+    this.#timer = setInterval(() => void this.#look(), LOOK_MS);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  async #look(): Promise<void> {
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    const { references, log } = this.#parts;
+    try {
+      if (!(await references.takeTurn(this.#spaceId, EVERY_MS))) return;
+      const reference = await this.#sample().catch((error: unknown) => {
+        log.debug({ err: error }, 'the collections could not be sampled');
+        return null;
+      });
+      if (reference) await references.publish(this.#spaceId, reference, 3 * EVERY_MS);
+      else await references.leaveTurn(this.#spaceId);
+    } catch (error) {
+      log.debug({ err: error }, 'a sample of the collections could not be published');
+    } finally {
+      this.#isLooking = false;
+    }
+  }
+
+  /** Null where no collection of the space holds a text that can be embedded again. */
+  async #sample(): Promise<AlignmentReference | null> {
+    const { store, space } = this.#parts;
+    const stamps = await store.listCollections();
+    const ours = shuffled(stamps.filter((stamp) => spaceId(stamp.space) === this.#spaceId));
+    const some = ours.slice(0, COLLECTIONS);
+    const perCollection = Math.floor(ROWS / some.length);
+    const rows = (await Promise.all(some.map(({ name }) => store.sampleRows(name, perCollection)))).flat();
+    const chosen = this.#canariesOf(rows);
+    if (chosen.length === 0) return null;
+    const canaryRows = new Set(chosen.map(({ row }) => row));
+    const ordered = [...canaryRows, ...rows.filter((row) => !canaryRows.has(row))];
+    const sample = new Float32Array(ordered.length * space.dimensions);
+    ordered.forEach(({ vector }, at) => sample.set(vector, at * space.dimensions));
+    return { dimensions: space.dimensions, canaries: chosen.map(({ canary }) => canary), sample };
+  }
+
+  /** The shortest, as a large model on a CPU takes seconds for a long one, and one of usual length; each text once. */
+  #canariesOf(rows: readonly SampledRow[]): { row: SampledRow; canary: CanaryText }[] {
+    const { space, texts } = this.#parts;
+    const byHash = new Map(rows.map((row) => [row.embeddedHash, row]));
+    const known = [...byHash.values()]
+      .map((row) => ({ row, text: textOf(row) ?? '' }))
+      .filter(({ text }) => text.length >= LEAST_CHARACTERS)
+      .sort((x, y) => x.text.length - y.text.length);
+    const usual = known.slice(SHORT_CANARIES).at((known.length - SHORT_CANARIES) / 2);
+    return [...known.slice(0, SHORT_CANARIES), ...(usual ? [usual] : [])].map(({ row, text }) => {
+      const ids = texts.encode([text], 'document').inputs[0] as Uint32Array;
+      return { row, canary: { text: space.prompts.document + text, ids } };
+    });
+  }
+}
+
+/** What was embedded for a row, where that can be told from the row: its head and its text, or its text alone. */
+function textOf(row: SampledRow): string | null {
+  const candidates = [embeddedText({ ...row, signature: '' }), row.text];
+  return candidates.find((text) => text.trim() !== '' && embeddedHash(text) === row.embeddedHash) ?? null;
+}
+
+const shuffled = <T>(values: readonly T[]): T[] =>
+  values
+    .map((value) => ({ value, at: Math.random() }))
+    .sort((x, y) => x.at - y.at)
+    .map(({ value }) => value);

@@ -1,0 +1,80 @@
+import type { Alignment, AlignmentReference, PublishedReference } from '@embergate/contracts/alignment.ts';
+import { isAligned, measureAlignment, type AlignmentFloors } from '@embergate/embedding/alignment.ts';
+import type { Batcher } from '@embergate/embedding/batcher.ts';
+import type { Logger } from '@embergate/platform/logs.ts';
+
+export interface AlignmentCheckParts {
+  references: {
+    version: (space: string) => Promise<string | null>;
+    read: (space: string) => Promise<PublishedReference | null>;
+  };
+  space: string;
+  batcher: Pick<Batcher, 'submit'>;
+  floors: AlignmentFloors;
+  /** Told of every measurement. */
+  onMeasured: (alignment: Alignment, isAligned: boolean) => void;
+  log: Logger;
+}
+
+const LOOK_MS = 2_000;
+/** After a model that could not compute the canary texts. */
+const RETRY_MS = 30_000;
+
+/**
+ * Compares this worker's model with what the collections of its space hold: once at the start, and whenever somebody has published
+ * another sample. It computes beside bulk work, and no query waits for it.
+ */
+export class AlignmentCheck {
+  readonly #parts: AlignmentCheckParts;
+  #measured: string | undefined;
+  #notBefore = -Infinity;
+  #looking: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(parts: AlignmentCheckParts) {
+    this.#parts = parts;
+  }
+
+  /** Resolves once what is published now has been measured, or cannot be. */
+  async start(): Promise<void> {
+    await this.#look();
+    this.#timer = setInterval(() => void this.#look(), LOOK_MS);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** One at a time, and never rejects: without a queue there is nothing to be compared with. */
+  #look(): Promise<void> {
+    this.#looking ??= this.#measureNews().finally(() => (this.#looking = undefined));
+    return this.#looking;
+  }
+
+  async #measureNews(): Promise<void> {
+    const { references, space, floors, onMeasured, log } = this.#parts;
+    if (performance.now() < this.#notBefore) return;
+    try {
+      const version = await references.version(space);
+      if (version === null || version === this.#measured) return;
+      const published = await references.read(space);
+      if (!published) return;
+      const alignment = await this.#measure(published.reference);
+      this.#measured = published.version;
+      const isWell = isAligned(alignment, floors);
+      const figures = { ...alignment, floors };
+      if (isWell) log.info(figures, 'the model agrees with the collections');
+      else log.error(figures, 'the model does not agree with the collections of its space: it takes no work');
+      onMeasured(alignment, isWell);
+    } catch (error) {
+      this.#notBefore = performance.now() + RETRY_MS;
+      log.warn({ err: error }, 'the alignment could not be measured');
+    }
+  }
+
+  async #measure(reference: AlignmentReference): Promise<Alignment> {
+    const ids = reference.canaries.map((canary) => canary.ids);
+    const { vectors } = await this.#parts.batcher.submit(ids, { lane: 'bulk' });
+    return measureAlignment(reference, vectors);
+  }
+}

@@ -1,0 +1,64 @@
+import type { Alignment, AlignmentReference } from '@embergate/contracts/alignment.ts';
+
+/** Below either a variant takes no work. */
+export interface AlignmentFloors {
+  cosine: number;
+  overlap: number;
+}
+
+/** As many results as people look at. */
+const NEIGHBOURS = 10;
+
+/**
+ * Compares vectors that a variant has just made of the canary texts with the vectors that collections hold of them.
+ *
+ *   cosine  = median over the canaries of cos(own, held)
+ *   overlap = mean over the canaries of |nearest_k(own) ∩ nearest_k(held)| / k
+ *
+ * among the rest of the sample, with k = 10, or half of the rest where that is less. The median, because a few of the held vectors may be
+ * of other texts than it seems (an index made long ago), while a wrong variant is wrong on all texts.
+ * @param own canaries x dimensions, row by row.
+ */
+export function measureAlignment(
+  { dimensions, canaries, sample }: AlignmentReference,
+  own: Float32Array,
+): Alignment {
+  const rowOf = (rows: Float32Array, at: number) => rows.subarray(at * dimensions, (at + 1) * dimensions);
+  const rows = Array.from({ length: sample.length / dimensions }, (_, at) => rowOf(sample, at));
+  const lengths = rows.map(lengthOf);
+  const k = Math.min(NEIGHBOURS, Math.floor((rows.length - 1) / 2));
+  const nearest = (vector: Float32Array, self: number): Set<number> => {
+    const scores = rows.map((row, at) => (at === self ? -Infinity : dot(vector, row) / (lengths[at] || 1)));
+    const order = [...rows.keys()].sort((x, y) => (scores[y] as number) - (scores[x] as number));
+    return new Set(order.slice(0, k));
+  };
+  const cosines: number[] = [];
+  let shared = 0;
+  for (let at = 0; at < canaries.length; at++) {
+    const mine = rowOf(own, at);
+    const held = rows[at] as Float32Array;
+    cosines.push(dot(mine, held) / (lengthOf(mine) * lengthOf(held) || 1));
+    if (k === 0) continue;
+    const ofMine = nearest(mine, at);
+    shared += [...nearest(held, at)].filter((row) => ofMine.has(row)).length / k;
+  }
+  return { cosine: median(cosines), overlap: k > 0 ? shared / canaries.length : null };
+}
+
+/** Whether a variant may work for the collections that it was compared with. */
+export const isAligned = ({ cosine, overlap }: Alignment, floors: AlignmentFloors): boolean =>
+  cosine >= floors.cosine && (overlap ?? 1) >= floors.overlap;
+
+function dot(x: Float32Array, y: Float32Array): number {
+  let sum = 0;
+  for (let at = 0; at < x.length; at++) sum += (x[at] as number) * (y[at] as number);
+  return sum;
+}
+
+const lengthOf = (vector: Float32Array): number => Math.sqrt(dot(vector, vector));
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((x, y) => x - y);
+  const middle = (sorted.length - 1) / 2;
+  return ((sorted[Math.floor(middle)] as number) + (sorted[Math.ceil(middle)] as number)) / 2;
+}
