@@ -57,6 +57,24 @@ describe('a model of nomic-embed-code’s kind, built on this machine out of its
     expect(results.length).toBeGreaterThan(0);
   });
 
+  it('is verified: the same vectors alone and in a batch, and near those of its fp32 build', async () => {
+    const precise = join(folder.path, 'precise');
+    const checkout = join(folder.path, 'tiny-code-embedder');
+    await runEmbergate(['model', 'build', checkout, '--variant', 'fp32', '--out', precise]);
+    const verify = ['model', 'verify', built.folder, '--against', precise, '--json'];
+    const { stdout, code } = await runEmbergate(verify);
+    const found = JSON.parse(stdout);
+    expect(code).toBe(0);
+    expect(found).toMatchObject({ ok: true, variant: 'int8', space: built.space, goldens: null });
+    expect(found.batch.cosine.least).toBeGreaterThan(0.99999);
+    expect(found.against).toMatchObject({ variant: 'fp32' });
+    expect(found.against.cosine.least).toBeGreaterThan(0.99);
+    // The same figures, and somebody who wants more.
+    const strict = await runEmbergate([...verify, '--min-cosine', '1']);
+    expect(strict.code).toBe(1);
+    expect(JSON.parse(strict.stdout).ok).toBe(false);
+  });
+
   it('puts its own prompt before queries, and nothing before documents', async () => {
     const query = await vectorOf({ input: 'retry with backoff', input_type: 'query' });
     const document = await vectorOf({ input: 'retry with backoff' });

@@ -12,4 +12,4 @@ export function realModel(): Promise<InstalledModel> {
   return ensureModel(MODEL, { modelDir });
 }
 
-export const referenceFile = join(import.meta.dirname, 'reference', 'goldens.json');
+export const referenceFile = join(import.meta.dirname, '..', 'goldens', `${MODEL}.json`);

@@ -7,6 +7,7 @@ import { buildModelFolder } from '../build-model.ts';
 import { modelDirOf, type CliContext } from '../context.ts';
 import { fetchModel } from '../fetch-model.ts';
 import { print, printJson, table } from '../output.ts';
+import { verifyCommand } from './model-verify.ts';
 
 export function modelCommand(context: CliContext): Command {
   const modelDir = modelDirOf(context);
@@ -47,7 +48,8 @@ export function modelCommand(context: CliContext): Command {
     .description('models: the catalog, and builds of others')
     .addCommand(list)
     .addCommand(pull)
-    .addCommand(buildCommand(context));
+    .addCommand(buildCommand(context))
+    .addCommand(verifyCommand(context));
 }
 
 function buildCommand(context: CliContext): Command {

@@ -3,7 +3,7 @@
 Written from the BERT paper's formulas and sharing nothing with the ONNX graph, so that a mistake in one is not in the
 other. Needs numpy and tokenizers:
 
-    python3 bert_reference.py FOLDER_WITH_MODEL > goldens.json
+    python3 bert_reference.py FOLDER_WITH_MODEL > ../../goldens/all-MiniLM-L6-v2.json
 """
 
 import json
