@@ -1,7 +1,7 @@
 import type { Lane } from '@embergate/contracts/tiers.ts';
 import { prefixOf } from '@embergate/embedding/padded-tokens.ts';
 import { Tensor, type InferenceSession } from 'onnxruntime-node';
-import { vectorsOf } from './encoder.ts';
+import { EMBEDDING, vectorsOf } from './encoder.ts';
 import type { Model, Part } from './turns.ts';
 
 /** Keys and values of what came before, and up to here (libs/models, qwen2-graph.ts). */
@@ -62,7 +62,7 @@ export class Decoder implements Model {
   static async create(session: InferenceSession, prefixes: readonly Uint32Array[]): Promise<Decoder> {
     const decoder = new Decoder(session);
     for (const ids of prefixes) {
-      const { cache } = await decoder.#step(decoder.#nothing, ids);
+      const { cache } = await decoder.#step(decoder.#nothing, ids, { isLast: false });
       decoder.#caches.set(ids, cache);
     }
     return decoder;
@@ -85,9 +85,10 @@ export class Decoder implements Model {
     for (;;) {
       const part = text.subarray(cache.tokens, cache.tokens + this.#tokensAtATime(lane));
       const startedAt = performance.now();
-      const made = await this.#step(cache, part);
+      const isLast = cache.tokens + part.length === text.length;
+      const made = await this.#step(cache, part, { isLast });
       this.#learn((performance.now() - startedAt) / part.length);
-      if (made.cache.tokens >= text.length) return made.vector;
+      if (isLast) return made.vector;
       cache = made.cache;
       yield 'part';
     }
@@ -104,15 +105,25 @@ export class Decoder implements Model {
     this.#msPerToken += WEIGHT * (msPerToken - this.#msPerToken);
   }
 
-  async #step(before: Cache, ids: Uint32Array): Promise<{ cache: Cache; vector: Float32Array }> {
+  /** After the last part nobody wants its keys and values: a GPU need not send them back. */
+  async #step(
+    before: Cache,
+    ids: Uint32Array,
+    { isLast }: { isLast: boolean },
+  ): Promise<{ cache: Cache; vector: Float32Array }> {
     const tokens = before.tokens + ids.length;
-    const outputs = await this.#session.run({
+    const given = {
       input_ids: new Tensor('int64', BigInt64Array.from(ids, BigInt), [1, ids.length]),
       last_token: new Tensor('int64', BigInt64Array.of(BigInt(ids.length - 1)), [1, 1]),
       seqlens_k: new Tensor('int32', Int32Array.of(tokens - 1), [1]),
       total_sequence_length: new Tensor('int32', Int32Array.of(tokens), [1]),
       ...before.feeds,
-    });
+    };
+    if (isLast) {
+      const outputs = await this.#session.run(given, [EMBEDDING]);
+      return { cache: this.#nothing, vector: vectorsOf(outputs) };
+    }
+    const outputs = await this.#session.run(given);
     const feeds = this.#names.map(({ past, present }) => [past, outputs[present] as Tensor] as const);
     return { cache: { tokens, feeds: Object.fromEntries(feeds) }, vector: vectorsOf(outputs) };
   }

@@ -17,9 +17,12 @@ export class Encoder implements Model {
   }
 }
 
-/** The output `embedding`. @throws where it is not there, or no float32. */
+/** The output that holds the vectors. */
+export const EMBEDDING = 'embedding';
+
+/** The output {@link EMBEDDING}. @throws where it is not there, or no float32. */
 export function vectorsOf(outputs: InferenceSession.OnnxValueMapType): Float32Array {
-  const vectors = outputs['embedding']?.data;
+  const vectors = outputs[EMBEDDING]?.data;
   if (!(vectors instanceof Float32Array)) throw new Error('the model has no float32 output "embedding"');
   return vectors;
 }

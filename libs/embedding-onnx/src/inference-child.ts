@@ -2,21 +2,10 @@
  * The process that holds the model. onnxruntime blocks its thread while it computes, so nothing else lives here:
  * queue locks and heartbeats turn in the supervisor. It ends when its supervisor does.
  */
-import { InferenceSession } from 'onnxruntime-node';
-import { Decoder } from './decoder.ts';
-import { Encoder } from './encoder.ts';
+import { toAppError } from '@embergate/contracts/errors.ts';
+import { openModel } from './open-model.ts';
 import type { FromChild, LoadModel, RunBatch, ToChild } from './protocol.ts';
 import { Turns, type Model, type Turn } from './turns.ts';
-
-/**
- * Threads that spin for long burn the cores which gateway and queue need (3 times the time on a shared machine); threads
- * that never spin are woken a hundred times a run, which is half of a short text's time. So they spin for as long as the
- * next operator is away, and stop with the run. Measured in docs/benchmarks.md, "Spinning".
- */
-const THREADING = {
-  intra_op: { allow_spinning: '1', spin_duration_us: '20' },
-  force_spinning_stop: '1',
-};
 
 let model: Model | undefined;
 const turns = new Turns();
@@ -33,24 +22,15 @@ process.on('message', (message: ToChild) => {
   else run(message);
 });
 
-async function load({ onnxPath, threads, padTokenId, prefixes }: LoadModel): Promise<void> {
+async function load(options: LoadModel): Promise<void> {
   try {
-    const session = await InferenceSession.create(onnxPath, {
-      executionProviders: ['cpu'],
-      intraOpNumThreads: threads,
-      interOpNumThreads: 1,
-      graphOptimizationLevel: 'all',
-      extra: { session: THREADING },
-    });
-    model = Decoder.runs(session)
-      ? await Decoder.create(session, prefixes)
-      : new Encoder(session, padTokenId);
-    say({ type: 'loaded', device: 'cpu' });
+    const opened = await openModel(options);
+    model = opened.model;
+    say({ type: 'loaded', proof: opened.proof });
   } catch (error) {
+    const { code, message } = toAppError(error);
     // Without a model there is nothing to live for; the supervisor decides about another try.
-    process.send?.({ type: 'load_failed', message: messageOf(error) } satisfies FromChild, () =>
-      process.exit(1),
-    );
+    process.send?.({ type: 'load_failed', code, message } satisfies FromChild, () => process.exit(1));
   }
 }
 

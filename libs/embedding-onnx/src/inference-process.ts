@@ -1,4 +1,4 @@
-import { AppError } from '@embergate/contracts/errors.ts';
+import { AppError, type ErrorCode } from '@embergate/contracts/errors.ts';
 import type { Lane } from '@embergate/contracts/tiers.ts';
 import type { Embedded } from '@embergate/embedding/backend.ts';
 import { fork, type ChildProcess } from 'node:child_process';
@@ -37,7 +37,10 @@ interface Run {
  *      \--cannot load, killed, hung--> ended
  */
 export class InferenceProcess {
-  /** Where the model runs, once it is loaded. @throws AppError `model_damaged`, `embedding_failed` when the process has ended. */
+  /**
+   * Where the model's matrix work was seen to run, for people, once it is loaded.
+   * @throws AppError `model_damaged`, `device_unavailable`; `embedding_failed` when the process has ended.
+   */
   readonly loaded: Promise<string>;
   readonly ended: Promise<Ending>;
   readonly #child: ChildProcess;
@@ -61,7 +64,10 @@ export class InferenceProcess {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
     this.#callOffLoading = startHangTimer(options.loadLimitMs, () => {
-      this.#whyNotLoaded = new AppError('model_damaged', 'The model did not load in time.');
+      this.#whyNotLoaded = new AppError(
+        this.#loadFailure('model_damaged'),
+        'The model did not load in time.',
+      );
       this.#replaceHung('load', options.loadLimitMs);
     });
     this.#child.on('message', (message: FromChild) => this.#onMessage(message));
@@ -107,14 +113,11 @@ export class InferenceProcess {
     switch (message.type) {
       case 'loaded':
         this.#callOffLoading();
-        this.#loading.resolve(message.device);
+        this.#loading.resolve(message.proof);
         break;
       case 'load_failed':
         // It ends by itself then.
-        this.#whyNotLoaded = new AppError(
-          'model_damaged',
-          `onnxruntime cannot load ${this.#options.model.onnxPath}: ${message.message}`,
-        );
+        this.#whyNotLoaded = new AppError(message.code, message.message);
         break;
       case 'part_done':
         this.#watchAnew();
@@ -161,9 +164,17 @@ export class InferenceProcess {
     this.#ending.resolve({ how, inBatch: this.#runs.size > 0 });
     this.#loading.reject(
       this.#whyNotLoaded ??
-        new AppError('embedding_failed', `The inference process ended while it loaded the model (${how}).`),
+        new AppError(
+          this.#loadFailure('embedding_failed'),
+          `The inference process ended while it loaded the model (${how}).`,
+        ),
     );
     for (const id of [...this.#runs.keys()]) this.#takeRun(id)?.reject(endedInBatch(how));
+  }
+
+  /** A GPU's driver may take the process with it, or never come back. */
+  #loadFailure(onCpu: ErrorCode): ErrorCode {
+    return this.#options.model.device === 'cpu' ? onCpu : 'device_unavailable';
   }
 
   #send(message: ToChild): void {

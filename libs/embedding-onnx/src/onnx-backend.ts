@@ -4,6 +4,7 @@ import { paddedTokens, tokensAfterPrefixes } from '@embergate/embedding/padded-t
 import type { Logger } from '@embergate/platform/logs.ts';
 import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Device } from './devices.ts';
 import { InferenceProcess, type Ending } from './inference-process.ts';
 
 export interface OnnxBackendOptions {
@@ -14,6 +15,12 @@ export interface OnnxBackendOptions {
   isDecoder?: boolean;
   /** How texts begin again and again, as an even number of token ids each: a decoder pays for these once. */
   prefixes?: Uint32Array[];
+  /** Default: `cpu`. */
+  device?: Device;
+  /** Names of nodes that stay on the CPU where the model runs on WebGPU. Default: none. */
+  nodesOnCpu?: string[];
+  /** WebGPU may be a program on the CPU, which is slower than the CPU itself. Default: no. */
+  mayBeSoftware?: boolean;
   log: Logger;
   /** Default: one a core. */
   threads?: number;
@@ -46,7 +53,7 @@ export class OnnxBackend implements EmbeddingBackend {
   readonly #options: OnnxBackendOptions;
   readonly #log: Logger;
   readonly #closing = new AbortController();
-  #device = 'cpu';
+  #proof = '';
   #process: InferenceProcess | undefined;
   #isReady = false;
   /** The first start rejects where it fails; a later one resolves when the model is there again, or this is closed. */
@@ -61,7 +68,10 @@ export class OnnxBackend implements EmbeddingBackend {
     this.#starting = this.#start();
   }
 
-  /** @throws AppError `model_damaged` when onnxruntime refuses the model. */
+  /**
+   * @throws AppError `model_damaged` when onnxruntime refuses the model; `device_unavailable` when the device does not work, or
+   * did not compute all of the model's matrix work.
+   */
   static async create(options: OnnxBackendOptions): Promise<OnnxBackend> {
     const backend = new OnnxBackend(options);
     const startedAt = performance.now();
@@ -75,8 +85,14 @@ export class OnnxBackend implements EmbeddingBackend {
     return backend;
   }
 
-  get device(): string {
-    return this.#device;
+  /** Seen to be so: on another device this does not come to be. */
+  get device(): Device {
+    return this.#options.device ?? 'cpu';
+  }
+
+  /** Where the model's matrix work was seen to run, for people. */
+  get proof(): string {
+    return this.#proof;
   }
 
   get interleaves(): boolean {
@@ -127,15 +143,18 @@ export class OnnxBackend implements EmbeddingBackend {
       padTokenId,
       prefixes = [],
       threads = availableParallelism(),
+      nodesOnCpu = [],
+      mayBeSoftware = false,
     } = this.#options;
+    const { device } = this;
     const child = new InferenceProcess({
-      model: { onnxPath, dimensions, padTokenId, prefixes, threads },
+      model: { onnxPath, dimensions, padTokenId, prefixes, threads, device, nodesOnCpu, mayBeSoftware },
       loadLimitMs: this.#loadLimitMs,
       onHang: (doing, limitMs) =>
         this.#log.error({ doing, limitMs, childPid: child.pid }, 'the inference process hangs; replacing it'),
     });
     this.#process = child;
-    this.#device = await child.loaded;
+    this.#proof = await child.loaded;
     this.#isReady = true;
     void child.ended.then((ending) => this.#onEnd(ending));
   }

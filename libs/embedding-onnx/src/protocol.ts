@@ -1,4 +1,6 @@
+import type { ErrorCode } from '@embergate/contracts/errors.ts';
 import type { Lane } from '@embergate/contracts/tiers.ts';
+import type { Device } from './devices.ts';
 
 /** What the supervisor and its inference child say to each other (Node's IPC, structured clone). */
 export interface LoadModel {
@@ -7,6 +9,11 @@ export interface LoadModel {
   dimensions: number;
   padTokenId: number;
   threads: number;
+  device: Device;
+  /** Names of nodes that stay on the CPU beside a GPU: they do no matrix work, and their weights are large. */
+  nodesOnCpu: string[];
+  /** A software adapter will do where WebGPU finds no GPU. */
+  mayBeSoftware: boolean;
   /** How texts begin again and again, as an even number of token ids each: a model that reads from left to right pays for these once. */
   prefixes: Uint32Array[];
 }
@@ -23,8 +30,9 @@ export interface RunBatch {
 export type ToChild = LoadModel | RunBatch;
 
 export type FromChild =
-  | { type: 'loaded'; device: string }
-  | { type: 'load_failed'; message: string }
+  /** `proof`: where the model's matrix work was seen to run, for people. */
+  | { type: 'loaded'; proof: string }
+  | { type: 'load_failed'; code: ErrorCode; message: string }
   /** A part of a batch is done, others may go between: the process does not hang. */
   | { type: 'part_done' }
   /** `ms`: what its own parts took. */
