@@ -40,7 +40,6 @@ export function proveNodes(events: readonly ProfileEvent[], device: Device): Nod
     throw new AppError(
       'device_unavailable',
       `${device} does not compute this model: ${sorted(strayed).join(', ')} ran elsewhere.`,
-      { details: { nodeTypes: sorted(strayed) } },
     );
   }
   if (matrixNodes.size === 0) {

@@ -62,7 +62,7 @@ async function openSession(
   try {
     return await InferenceSession.create(onnxPath, {
       // What a GPU does not know goes to the CPU, whether it is named here or not: that is what the proof is for.
-      executionProviders: [device === 'webgpu' ? { name: device, forceCpuNodeNames: nodesOnCpu } : device],
+      executionProviders: [providerOf(device, nodesOnCpu)],
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
       graphOptimizationLevel: 'all',
@@ -73,6 +73,9 @@ async function openSession(
     throw loadError(error, { device, onnxPath });
   }
 }
+
+const providerOf = (device: Device, nodesOnCpu: string[]): InferenceSession.ExecutionProviderConfig =>
+  device === 'webgpu' && nodesOnCpu.length > 0 ? { name: device, forceCpuNodeNames: nodesOnCpu } : device;
 
 /** onnxruntime says in words only whether it was the file or the device. */
 function loadError(error: unknown, { device, onnxPath }: { device: Device; onnxPath: string }): AppError {

@@ -142,6 +142,12 @@ interface Part {
   index: number;
 }
 
+/**
+ * The nodes that {@link embedTokens} adds, by the names that they get as the graph's first. They may stay on the CPU beside a
+ * GPU: they do no matrix work, the table is large, and not every GPU reads float16.
+ */
+export const TOKEN_NODES: readonly string[] = ['Gather_0', 'Cast_1'];
+
 /** [batch, sequence, hidden]. The table stays in its own type: only the rows that are read are converted. */
 function embedTokens(graph: GraphBuilder, table: ExternalTensor): string {
   const rows = graph.add('Gather', [graph.external(table), 'input_ids']);
