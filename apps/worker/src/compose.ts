@@ -6,6 +6,7 @@ import { Batcher, type StartedBatch } from '@embergate/embedding/batcher.ts';
 import { warmUp } from '@embergate/embedding/warm-up.ts';
 import { findModel, verifyModel } from '@embergate/models/installed-model.ts';
 import { isDecoder, promptPrefixes } from '@embergate/models/prompt-prefixes.ts';
+import { TOKEN_NODES } from '@embergate/models/qwen2-graph.ts';
 import { loadTokenizer } from '@embergate/models/tokenizer.ts';
 import type { Lifecycle } from '@embergate/platform/lifecycle.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
@@ -18,7 +19,7 @@ import { RedisClock } from '@embergate/queue/redis-clock.ts';
 import { LiveFit, predictMs } from '@embergate/routing/fit.ts';
 import { randomUUID } from 'node:crypto';
 import { AlignmentCheck } from './alignment-check.ts';
-import { chooseDevice } from './device.ts';
+import { openFirst, planDevices, type AskedDevice } from './device.ts';
 import { embedHandler } from './embed-handler.ts';
 import { WorkerReport } from './worker-report.ts';
 
@@ -29,7 +30,7 @@ export interface WorkerParts {
   model: string;
   modelDir: string;
   tier: TierName;
-  device: 'auto' | 'cuda' | 'webgpu' | 'cpu';
+  device: AskedDevice;
   /** Below them this worker takes no work. */
   alignmentFloors: AlignmentFloors;
 }
@@ -48,7 +49,7 @@ export async function composeWorker(
   parts: WorkerParts,
 ): Promise<{ workerId: string; childPid: number | undefined }> {
   const { log, lifecycle, tier } = parts;
-  const device = chooseDevice(tier, parts.device, log);
+  const plan = planDevices(tier, parts.device, log);
   const model = await findModel(parts.model, { modelDir: parts.modelDir });
 
   const redis = await connectRedis({ url: parts.redisUrl, patience: 'patient', log });
@@ -59,8 +60,8 @@ export async function composeWorker(
   const admissions = new Admissions(redis);
 
   const workerId = `${tier}-${randomUUID()}`;
-  const worker = { workerId, tier, space: spaceId(model.space), variant: model.variant, device };
-  const report = new WorkerReport({ ...worker, model: model.name });
+  const identity = { workerId, tier, space: spaceId(model.space), variant: model.variant };
+  const report = new WorkerReport({ ...identity, model: model.name });
   const heartbeats = new HeartbeatSource(redis, clock, () => report.describe());
   await heartbeats.start();
   lifecycle.onClose('heartbeats', () => heartbeats.stop());
@@ -71,23 +72,30 @@ export async function composeWorker(
   const prefixes = isDecoder(space)
     ? promptPrefixes(space, await loadTokenizer(model.tokenizerPath, { maxTokens }))
     : [];
-  const backend = await OnnxBackend.create({
-    onnxPath,
-    dimensions: space.dimensions,
-    padTokenId,
-    isDecoder: isDecoder(space),
-    prefixes,
-    log,
-    // Without its model this worker takes no queries, and gateways hear of it at once.
-    onAvailable: (isReady) => {
-      report.setModelReady(isReady);
-      heartbeats.beat().catch(() => undefined);
-    },
-  });
+  const { opened: backend, reason } = await openFirst(plan, (device) =>
+    OnnxBackend.create({
+      onnxPath,
+      dimensions: space.dimensions,
+      padTokenId,
+      isDecoder: isDecoder(space),
+      prefixes,
+      device,
+      nodesOnCpu: isDecoder(space) ? [...TOKEN_NODES] : [],
+      mayBeSoftware: plan.mayBeSoftware,
+      log,
+      // Without its model this worker takes no queries, and gateways hear of it at once.
+      onAvailable: (isReady) => {
+        report.setModelReady(isReady);
+        heartbeats.beat().catch(() => undefined);
+      },
+    }),
+  );
+  report.setDevice(backend.device, reason);
   lifecycle.onClose('backend', () => backend.close());
   const fit = new LiveFit(await warmUp(backend, maxTokens));
-  const { childPid } = backend;
-  log.info({ fit: fit.current, device: backend.device, model: model.name, childPid }, 'model ready');
+  const { childPid, device } = backend;
+  log.info({ fit: fit.current, device, deviceReason: reason, model: model.name, childPid }, 'model ready');
+  const worker = { ...identity, device };
 
   let isTold = false;
   const tell = (batch: StartedBatch | null): void => {

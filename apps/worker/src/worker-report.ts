@@ -12,7 +12,9 @@ const USUAL_QUERY_TOKENS = 16;
 const BATCHES_AT_A_TIME = 2;
 const QUERIES_AT_A_TIME = { min: 2, max: 64 } as const;
 
-type Identity = Pick<Heartbeat, 'workerId' | 'tier' | 'space' | 'model' | 'variant' | 'device'>;
+type Identity = Pick<Heartbeat, 'workerId' | 'tier' | 'space' | 'model' | 'variant'>;
+/** Until the model has been seen to run on one. */
+const NO_DEVICE = 'none';
 
 /**
  * What this worker says of itself:
@@ -23,6 +25,7 @@ type Identity = Pick<Heartbeat, 'workerId' | 'tier' | 'space' | 'model' | 'varia
  */
 export class WorkerReport {
   readonly #identity: Identity;
+  #device: Required<Pick<Heartbeat, 'device' | 'deviceReason'>> = { device: NO_DEVICE, deviceReason: '' };
   #model: { batcher: Batcher; fit: LiveFit } | undefined;
   #isModelReady = false;
   #isDraining = false;
@@ -32,6 +35,11 @@ export class WorkerReport {
 
   constructor(identity: Identity) {
     this.#identity = identity;
+  }
+
+  /** @param deviceReason why it is this one, for people. */
+  setDevice(device: string, deviceReason: string): void {
+    this.#device = { device, deviceReason };
   }
 
   /** The model has been loaded and has run. */
@@ -79,6 +87,7 @@ export class WorkerReport {
   describe(): Omit<Heartbeat, 'at'> {
     return {
       ...this.#identity,
+      ...this.#device,
       state: this.state,
       fit: this.#model?.fit.current ?? null,
       batchTokens: Math.round(this.#batchTokens),

@@ -61,6 +61,7 @@ export const ERROR_KINDS = {
   model_download_failed: kind(500, 'The model could not be fetched'),
   checksum_mismatch: kind(500, 'A file differs from its checksum'),
   model_damaged: kind(500, 'A model file cannot be read'),
+  model_too_slow: kind(500, 'The model did not run in time'),
   device_unavailable: kind(500, 'The device is not available'),
   git_failed: kind(500, 'git failed'),
   index_failed: kind(500, 'The index job failed'),

@@ -37,6 +37,8 @@ const tierStatusSchema = z.strictObject({
   predictedMs: z.number().nullable(),
   alignment: z.number().nullable(),
   devices: z.array(z.string()),
+  /** Why its workers run where they do: what was asked for, what was seen to run where, what did not work. */
+  deviceReasons: z.array(z.string()),
 });
 /** How much waits in a lane of a tier. */
 const laneDepthSchema = z.strictObject({

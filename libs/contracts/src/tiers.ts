@@ -26,7 +26,10 @@ export const heartbeatSchema = z.strictObject({
   space: z.string(),
   model: z.string(),
   variant: z.string(),
+  /** Where the model was seen to run: `cpu`, `cuda`, `webgpu`; `none` before that. */
   device: z.string(),
+  /** Why it runs there, for people; empty before that. */
+  deviceReason: z.string().optional(),
   fit: fitSchema.nullable(),
   batchTokens: z.number().nonnegative(),
   /** Null until it has been measured: without a collection there is nothing to be compared with. */

@@ -41,7 +41,7 @@ export async function openModel(options: Omit<LoadModel, 'type'>): Promise<Opene
   const { device, padTokenId, prefixes } = options;
   if (device === 'cpu') {
     const session = await openSession(options, {});
-    return { model: await modelOf(session, { padTokenId, prefixes }), proof: 'all nodes run on cpu' };
+    return { model: await modelOf(session, { padTokenId, prefixes }), proof: 'the CPU runs all nodes' };
   }
   const folder = await mkdtemp(join(tmpdir(), 'embergate-profile-'));
   try {
@@ -117,4 +117,9 @@ async function readProof(
   return `${describeProof(proof)}; ${software}`;
 }
 
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+/** As a sentence, without the place in onnxruntime's sources where it was checked. */
+function messageOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  const said = message.replace(/^\/onnxruntime_src\/.* was false\. /s, '').trim();
+  return /[.!?]$/.test(said) ? said : `${said}.`;
+}

@@ -48,6 +48,8 @@ export function statusCommand(context: CliContext): Command {
         if (check !== 'ok') print(pc.red(`  ${name}: ${check}`));
       print('');
       print(table([TIER_COLUMNS, ...cluster.tiers.map(tierRow)]));
+      for (const { name, deviceReasons } of cluster.tiers)
+        for (const reason of deviceReasons) print(pc.dim(`${name}: ${reason}`));
       print('');
       if (collections.length === 0) return print('No collection yet: `embergate index DIR` makes one.');
       const rows = collections.flatMap(({ name, repos, sizeBytes }) =>

@@ -110,6 +110,7 @@ export class ClusterStatus {
       predictedMs: predictArrivalMs(view, USUAL_TOKENS),
       alignment: worstAlignment(beats),
       devices: [...new Set(beats.map(({ device }) => device))],
+      deviceReasons: [...new Set(beats.flatMap(({ deviceReason }) => deviceReason || []))],
     };
   }
 
