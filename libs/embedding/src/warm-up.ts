@@ -24,11 +24,11 @@ const LIMIT_MS = 120_000;
 
 /**
  * Runs batches of several sizes and fits the duration; the fastest round of each size counts, as others only add noise. The
- * worker is ready only after this: it ends where the time is over, with what has been measured by then.
+ * worker is ready only after this.
  *
  * @param maxTokens the model's limit for one text.
  * @param limitMs for all of it, in milliseconds.
- * @throws AppError `model_too_slow` where too little has been measured by then; what the backend throws.
+ * @throws AppError `model_too_slow` where it takes longer; what the backend throws.
  */
 export async function warmUp(
   backend: EmbeddingBackend,
@@ -42,7 +42,6 @@ export async function warmUp(
     const leastRounds = samples.length === 0 ? 2 : 1;
     let best = Infinity;
     for (let round = 0; round < WARM_UP_ROUNDS && (round < leastRounds || best < LONG_MS); round++) {
-      if (performance.now() >= endsAt && samples.length >= LEAST_SIZES) return fitDuration(samples);
       best = Math.min(best, await timed(backend, batch, { endsAt, limitMs }));
     }
     samples.push({ paddedTokens: backend.computedTokens(batch), ms: best });

@@ -16,7 +16,7 @@ export interface ClusterOptions {
   modelDir: string;
   /** Name of the catalog or folder; default: the default model. */
   model?: string;
-  /** In the order that the gateways declare; one worker each, all of them on the CPU. */
+  /** In the order that the gateways declare; one worker each, on the CPU where `workerEnv` says nothing else. */
   tiers: readonly string[];
   gateways: number;
   /** From the end of a process to its next start; default 500. */
