@@ -19,7 +19,7 @@ import { qwen2Graph } from './qwen2-graph.ts';
 import { placeQwen2Weights, type Precision } from './qwen2-weights.ts';
 import { WeightsWriter } from './weights-writer.ts';
 
-export const BUILD_VARIANTS = ['int4', 'int8', 'fp32'] as const;
+export const BUILD_VARIANTS = ['int4', 'int8', 'fp16', 'fp32'] as const;
 export type BuildVariant = (typeof BUILD_VARIANTS)[number];
 
 /**
@@ -29,6 +29,7 @@ export type BuildVariant = (typeof BUILD_VARIANTS)[number];
 const PRECISIONS: Record<BuildVariant, Precision> = {
   int4: { kind: 'blocks', bits: 4, block: 128 },
   int8: { kind: 'blocks', bits: 8, block: 64 },
+  fp16: { kind: 'float16' },
   fp32: { kind: 'float32' },
 };
 const WEIGHTS_FILE = 'weights.bin';

@@ -1,6 +1,14 @@
 import { GraphBuilder } from './graph-builder.ts';
 import type { BlockLayout } from './block-quantize.ts';
-import { FLOAT, INT32, INT64, type ExternalTensor, type Graph, type GraphValue } from './onnx-writer.ts';
+import {
+  FLOAT,
+  FLOAT16,
+  INT32,
+  INT64,
+  type ExternalTensor,
+  type Graph,
+  type GraphValue,
+} from './onnx-writer.ts';
 
 /** What config.json says of a Qwen2 decoder, as far as the graph depends on it. */
 export interface Qwen2Shape {
@@ -19,9 +27,9 @@ export interface Qwen2Shape {
   ropeTheta: number;
 }
 
-/** A linear layer as the variant stores it: float32 [inputs, outputs], or integers in blocks with one scale each. */
+/** A linear layer as the variant stores it: floats [inputs, outputs], or integers in blocks with one scale each. */
 export type PlacedLinear =
-  | { kind: 'float32'; weight: ExternalTensor }
+  | { kind: 'float'; weight: ExternalTensor }
   | { kind: 'blocks'; layout: BlockLayout; weight: ExternalTensor; scales: ExternalTensor };
 
 export interface Qwen2Layer {
@@ -40,7 +48,7 @@ export interface Qwen2Layer {
 export interface Qwen2Weights {
   /** [vocabulary, hidden], of any float type. */
   tokens: ExternalTensor;
-  /** [positions, headSize / 2], float32. */
+  /** [positions, headSize / 2], of the type that attention and linear layers compute in: float32 or float16. */
   cosines: ExternalTensor;
   sines: ExternalTensor;
   layers: readonly Qwen2Layer[];
@@ -68,6 +76,10 @@ export const keysAndValues = (direction: 'past' | 'present', layers: number): st
  *
  * GroupQueryAttention, MatMulNBits and SkipSimplifiedLayerNormalization are onnxruntime's own; QuickGelu with alpha 1 is the
  * SiLU of the feed-forward layer.
+ *
+ * With float16 weights, attention and linear layers compute in float16, as GPUs do fast. The states that the layers add to, and
+ * their norms, stay float32: they grow from layer to layer, in large models beyond what float16 holds. So do keys and values
+ * outside, because onnxruntime-node takes and gives no float16.
  */
 export function qwen2Graph(shape: Qwen2Shape, weights: Qwen2Weights): Graph {
   const graph = new GraphBuilder();
@@ -83,12 +95,12 @@ export function qwen2Graph(shape: Qwen2Shape, weights: Qwen2Weights): Graph {
   weights.layers.forEach((layer, index) => {
     const isLast = index === shape.layers - 1;
     const part: Part = { graph, shape, weights, layer, index };
-    let mixed = attention(part, normed);
+    let mixed = attention(part, toComputed(part, normed));
     if (isLast) {
       mixed = lastTokens(graph, mixed, 'mixed');
       states = lastTokens(graph, states, 'states');
     }
-    const attended = linear(graph, layer.attentionOutput, mixed);
+    const attended = toStates(part, linear(graph, layer.attentionOutput, mixed));
     const added = addAndNorm(part, {
       states,
       change: attended,
@@ -96,7 +108,7 @@ export function qwen2Graph(shape: Qwen2Shape, weights: Qwen2Weights): Graph {
       name: `attended.${index}`,
     });
     const next = weights.layers[index + 1]?.inputNorm ?? weights.norm;
-    const change = feedForward(part, added.normed);
+    const change = toStates(part, feedForward(part, toComputed(part, added.normed)));
     ({ states, normed } = addAndNorm(part, { ...added, change, gamma: next, name: `fed.${index}` }));
   });
   graph.addNamed('LpNormalization', {
@@ -142,6 +154,16 @@ interface Part {
   index: number;
 }
 
+const isHalf = ({ cosines }: Qwen2Weights): boolean => cosines.elementType === FLOAT16;
+
+/** From the float32 of the states to what attention and linear layers compute in, */
+const toComputed = ({ graph, weights }: Part, value: string): string =>
+  isHalf(weights) ? graph.add('Cast', [value], { to: { int: FLOAT16 } }) : value;
+
+/** and back. */
+const toStates = ({ graph, weights }: Part, value: string): string =>
+  isHalf(weights) ? graph.add('Cast', [value], { to: { int: FLOAT } }) : value;
+
 /**
  * The nodes that {@link embedTokens} adds, by the names that they get as the graph's first. They may stay on the CPU beside a
  * GPU: they do no matrix work, the table is large, and not every GPU reads float16.
@@ -155,17 +177,21 @@ function embedTokens(graph: GraphBuilder, table: ExternalTensor): string {
 }
 
 /** [batch, sequence, heads * headSize]. */
-function attention({ graph, shape, weights, layer, index }: Part, normed: string): string {
+function attention(part: Part, normed: string): string {
+  const { graph, shape, weights, layer, index } = part;
   const qkv = graph.add('Add', [linear(graph, layer.qkv, normed), graph.external(layer.qkvBias)]);
   const mixed = `mixed.${index}`;
   const cache = (direction: 'past' | 'present') => [
     `${direction}.${index}.key`,
     `${direction}.${index}.value`,
   ];
+  const outside = cache('present');
+  const present = isHalf(weights) ? outside.map((name) => `${name}.half`) : outside;
   const rotation = [graph.external(weights.cosines), graph.external(weights.sines)];
+  const past = cache('past').map((name) => toComputed(part, name));
   graph.addNamed('GroupQueryAttention', {
-    inputs: [qkv, '', '', ...cache('past'), 'seqlens_k', 'total_sequence_length', ...rotation],
-    outputs: [mixed, ...cache('present')],
+    inputs: [qkv, '', '', ...past, 'seqlens_k', 'total_sequence_length', ...rotation],
+    outputs: [mixed, ...present],
     attributes: {
       num_heads: { int: shape.heads },
       kv_num_heads: { int: shape.kvHeads },
@@ -174,6 +200,11 @@ function attention({ graph, shape, weights, layer, index }: Part, normed: string
       scale: { float: 1 / Math.sqrt(shape.headSize) },
     },
   });
+  if (isHalf(weights))
+    outside.forEach((name, at) => {
+      const attributes = { to: { int: FLOAT } };
+      graph.addNamed('Cast', { inputs: [present[at] as string], outputs: [name], attributes });
+    });
   return mixed;
 }
 
@@ -204,7 +235,7 @@ function lastTokens(graph: GraphBuilder, states: string, name: string): string {
 
 function linear(graph: GraphBuilder, layer: PlacedLinear, input: string): string {
   const weight = graph.external(layer.weight);
-  if (layer.kind === 'float32') return graph.add('MatMul', [input, weight]);
+  if (layer.kind === 'float') return graph.add('MatMul', [input, weight]);
   const { outputs, inputs, bits, block } = layer.layout;
   // accuracy_level 4: activations in int8, block by block, so that no text depends on its batch-mates.
   return graph.add('MatMulNBits', [input, weight, graph.external(layer.scales)], {

@@ -1,3 +1,4 @@
+import { AppError } from '@embergate/contracts/errors.ts';
 import { quantizeRows, blocksPerRow, bytesPerBlock, type BlockLayout } from './block-quantize.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { ExternalTensor } from './onnx-writer.ts';
@@ -5,7 +6,8 @@ import type { PlacedLinear, Qwen2Layer, Qwen2Shape, Qwen2Weights } from './qwen2
 import type { WeightsWriter } from './weights-writer.ts';
 
 /** How a build stores the linear layers. */
-export type Precision = { kind: 'float32' } | { kind: 'blocks'; bits: 4 | 8; block: number };
+export type Precision =
+  { kind: 'float32' } | { kind: 'float16' } | { kind: 'blocks'; bits: 4 | 8; block: number };
 
 interface Linear {
   name: string;
@@ -25,7 +27,7 @@ interface Placing {
 
 /**
  * Copies the weights of a checkpoint into a build's file, layer by layer: of a large matrix only some rows are in memory, but
- * for the float32 variant, which needs it transposed. Errors: `model_damaged`, `storage_full`.
+ * for the float variants, which need it transposed. Errors: `model_damaged`, `storage_full`.
  *
  * @param onLayer called after the token table and after each layer, with how many of `layers + 1` are done.
  */
@@ -53,16 +55,35 @@ async function placeTokens({ from, to, shape, precision, prefix }: Placing): Pro
   const dims = [shape.vocabulary, shape.hidden];
   const rows = from.rows(`${prefix}embed_tokens.weight`, dims);
   if (precision.kind === 'float32') return to.add({ name: 'tokens', type: 'float32', dims }, rows);
-  return to.add({ name: 'tokens', type: 'float16', dims }, toFloat16(rows));
+  return to.add({ name: 'tokens', type: 'float16', dims }, toFloat16('embed_tokens.weight', rows));
 }
 
-async function* toFloat16(rows: AsyncIterable<Float32Array>): AsyncGenerator<Float16Array> {
-  for await (const part of rows) yield new Float16Array(part);
+async function* toFloat16(
+  name: string,
+  rows: AsyncIterable<Float32Array> | Iterable<Float32Array>,
+): AsyncGenerator<Float16Array> {
+  for await (const part of rows) {
+    const halves = new Float16Array(part);
+    const isBeyond = halves.some((value) => !Number.isFinite(value));
+    if (isBeyond)
+      throw new AppError('model_damaged', `The tensor ${name} has a value that float16 cannot hold.`);
+    yield halves;
+  }
+}
+
+/** Adds a tensor in the type that the variant computes attention and linear layers in. */
+function addComputed(
+  { to, precision }: Placing,
+  { name, dims }: { name: string; dims: readonly number[] },
+  parts: Iterable<Float32Array>,
+): Promise<ExternalTensor> {
+  if (precision.kind !== 'float16') return to.add({ name, type: 'float32', dims }, parts);
+  return to.add({ name, type: 'float16', dims }, toFloat16(name, parts));
 }
 
 /** Rotary position embedding (Su et al., 2021): angle = position / theta^(2i / headSize), i from 0 to headSize / 2. */
-async function placeRotation({ to, shape }: Placing): Promise<Pick<Qwen2Weights, 'cosines' | 'sines'>> {
-  const { positions, headSize, ropeTheta } = shape;
+async function placeRotation(placing: Placing): Promise<Pick<Qwen2Weights, 'cosines' | 'sines'>> {
+  const { positions, headSize, ropeTheta } = placing.shape;
   const half = headSize / 2;
   const table = (of: (angle: number) => number): Float32Array =>
     Float32Array.from({ length: positions * half }, (_, at) =>
@@ -70,8 +91,8 @@ async function placeRotation({ to, shape }: Placing): Promise<Pick<Qwen2Weights,
     );
   const dims = [positions, half];
   return {
-    cosines: await to.add({ name: 'cosines', type: 'float32', dims }, [table(Math.cos)]),
-    sines: await to.add({ name: 'sines', type: 'float32', dims }, [table(Math.sin)]),
+    cosines: await addComputed(placing, { name: 'cosines', dims }, [table(Math.cos)]),
+    sines: await addComputed(placing, { name: 'sines', dims }, [table(Math.sin)]),
   };
 }
 
@@ -109,24 +130,23 @@ function placeVector({ from, to, prefix }: Placing, name: string, length: number
 }
 
 async function placeBiases(
-  { from, to, prefix }: Placing,
+  placing: Placing,
   { name, parts }: { name: string; parts: readonly { name: string; outputs: number }[] },
 ): Promise<ExternalTensor> {
   const biases = await Promise.all(
-    parts.map((part) => from.values(`${prefix}${part.name}.bias`, [part.outputs])),
+    parts.map((part) => placing.from.values(`${placing.prefix}${part.name}.bias`, [part.outputs])),
   );
   const length = parts.reduce((sum, { outputs }) => sum + outputs, 0);
-  return to.add({ name, type: 'float32', dims: [length] }, biases);
+  return addComputed(placing, { name, dims: [length] }, biases);
 }
 
 async function placeLinear(placing: Placing, linear: Linear): Promise<PlacedLinear> {
   const { precision, to } = placing;
   const { name, parts, inputs } = linear;
   const outputs = parts.reduce((sum, part) => sum + part.outputs, 0);
-  if (precision.kind === 'float32') {
+  if (precision.kind !== 'blocks') {
     const values = await transposed(placing, linear, outputs);
-    const tensor = { name, type: 'float32', dims: [inputs, outputs] } as const;
-    return { kind: 'float32', weight: await to.add(tensor, [values]) };
+    return { kind: 'float', weight: await addComputed(placing, { name, dims: [inputs, outputs] }, [values]) };
   }
   const layout: BlockLayout = { outputs, inputs, bits: precision.bits, block: precision.block };
   const blocks = blocksPerRow(layout);

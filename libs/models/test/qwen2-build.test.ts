@@ -108,10 +108,12 @@ describe('a Qwen2 checkout', () => {
       expect(largestDifference(await session.embed(ids), vector), `${ids.length} tokens`).toBeLessThan(1e-4);
   });
 
-  it('at int8 stays next to float32, and int4 in its neighbourhood', async () => {
+  it('at fp16 and int8 stays next to float32, and int4 in its neighbourhood', async () => {
     const folder = await checkout();
-    const [int8, int4] = [await Session.of(folder, 'int8'), await Session.of(folder, 'int4')];
+    const of = (variant: BuildVariant) => Session.of(folder, variant);
+    const [fp16, int8, int4] = [await of('fp16'), await of('int8'), await of('int4')];
     for (const { ids, vector } of goldens.f32) {
+      expect(cosine(await fp16.embed(ids), vector), `${ids.length} tokens`).toBeGreaterThan(0.99999);
       expect(cosine(await int8.embed(ids), vector), `${ids.length} tokens`).toBeGreaterThan(0.999);
       // Random weights, which nothing has trained to bear it: this says that int4 is no nonsense, and no more.
       expect(cosine(await int4.embed(ids), vector), `${ids.length} tokens`).toBeGreaterThan(0.8);
@@ -119,7 +121,7 @@ describe('a Qwen2 checkout', () => {
   });
 
   // int4 runs through the decoder, which cuts texts so that it holds there too: embedding-onnx/test/decoder.test.ts.
-  it.each(['fp32', 'int8'] as const)(
+  it.each(['fp32', 'fp16', 'int8'] as const)(
     '%s: neither padding, nor the other texts of a batch, nor slices change a vector',
     async (variant) => {
       const session = await Session.of(await checkout(), variant);
@@ -258,6 +260,17 @@ describe('a checkout that is damaged, hostile or something else', () => {
     const missing = await checkout({ shards: 2 });
     await rm(join(missing, 'model-00002-of-00002.safetensors'));
     await refuses(missing, 'model_not_found', /model-00002-of-00002/);
+  });
+
+  it('with a value that float16 cannot hold is refused where it would be one', async () => {
+    const large = await checkout();
+    const path = join(large, 'model.safetensors');
+    const bytes = await readFile(path);
+    // The token table is the first tensor, and stays float16 beside integers.
+    bytes.writeFloatLE(1e6, 8 + Number(bytes.readBigUInt64LE()));
+    await writeFile(path, bytes);
+    await refuses(large, 'model_damaged', /embed_tokens\.weight has a value that float16 cannot hold/);
+    await expect(build(large, 'fp32')).resolves.toBeDefined();
   });
 
   it('leaves what is in the way, and an older build until the new one is complete', async () => {
