@@ -13,10 +13,13 @@ import {
   type InstalledModel,
   type ModelManifest,
 } from './installed-model.ts';
-import { encodeOnnxModel } from './onnx-writer.ts';
+import { encoderGraph } from './encoder-graph.ts';
+import { placeEncoderWeights } from './encoder-weights.ts';
+import { encodeOnnxModel, type Graph } from './onnx-writer.ts';
 import { isRunning, refused } from './partial-file.ts';
+import type { Precision } from './placed-weights.ts';
 import { qwen2Graph } from './qwen2-graph.ts';
-import { placeQwen2Weights, type Precision } from './qwen2-weights.ts';
+import { placeQwen2Weights } from './qwen2-weights.ts';
 import { WeightsWriter } from './weights-writer.ts';
 
 export const BUILD_VARIANTS = ['int4', 'int8', 'fp16', 'fp32'] as const;
@@ -107,12 +110,12 @@ async function buildIn(folder: string, { checkout, checkpoint, options }: Build)
   const { variant, onProgress, signal } = options;
   const file = await WeightsWriter.create(WEIGHTS_FILE, join(folder, WEIGHTS_FILE));
   try {
-    const parts = { from: checkpoint, to: file, shape, precision: PRECISIONS[variant] };
-    const weights = await placeQwen2Weights(parts, (done) => {
+    const parts = { from: checkpoint, to: file, precision: PRECISIONS[variant] };
+    const graph = await graphOf(shape, parts, (done) => {
       signal?.throwIfAborted();
       onProgress?.(done, shape.layers + 1);
     });
-    const onnx = encodeOnnxModel(qwen2Graph(shape, weights));
+    const onnx = encodeOnnxModel(graph);
     const manifest: ModelManifest = {
       manifestVersion: MANIFEST_VERSION,
       name: space.model,
@@ -133,6 +136,16 @@ async function buildIn(folder: string, { checkout, checkpoint, options }: Build)
   } finally {
     await file.close();
   }
+}
+
+/** The graph, once its weights are in their file. */
+async function graphOf(
+  shape: Checkout['shape'],
+  parts: { from: Checkpoint; to: WeightsWriter; precision: Precision },
+  onLayer: (done: number) => void,
+): Promise<Graph> {
+  if (shape.kind === 'qwen2') return qwen2Graph(shape, await placeQwen2Weights({ ...parts, shape }, onLayer));
+  return encoderGraph(shape, await placeEncoderWeights({ ...parts, shape }, onLayer));
 }
 
 async function copyTokenizer(from: string, to: string): Promise<ModelManifest['files'][number]> {

@@ -22,7 +22,7 @@ export const ONNX_FILE = 'model.onnx';
  */
 export async function buildModel(model: CatalogModel, folder: string): Promise<InstalledModel> {
   const tensors = await readSafetensors(join(folder, model.weights));
-  const onnx = encodeOnnxModel(bertGraph(model.architecture, { file: model.weights, tensors }));
+  const onnx = encodeOnnxModel(await bertGraph(model.architecture, { file: model.weights, tensors }));
   const built = await writeWhole(folder, ONNX_FILE, onnx);
   const manifest: ModelManifest = {
     manifestVersion: MANIFEST_VERSION,

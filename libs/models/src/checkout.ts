@@ -4,53 +4,38 @@ import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
+import { architectureOf, configSchema } from './checkout-config.ts';
 import { readJson } from './checkpoint.ts';
+import type { EncoderShape } from './encoder-layout.ts';
 import { sha256OfFile } from './file-hash.ts';
 import type { Qwen2Shape } from './qwen2-graph.ts';
 
-/** A file that is taken for hostile decides how much memory is asked for. */
-const count = (most: number) => z.int().positive().max(most);
-const plainRope = z
-  .literal('default', { error: 'only rotary embedding without scaling is built' })
-  .optional();
-
-/** What Hugging Face's config.json says of a Qwen2 model; what changes the mathematics and is not built is refused. */
-const qwen2ConfigSchema = z.object({
-  model_type: z.literal('qwen2'),
-  hidden_size: count(2 ** 16),
-  intermediate_size: count(2 ** 18),
-  num_hidden_layers: count(1_024),
-  num_attention_heads: count(1_024),
-  num_key_value_heads: count(1_024),
-  vocab_size: count(2 ** 22),
-  max_position_embeddings: count(2 ** 20),
-  rms_norm_eps: z.number().positive(),
-  /** At the top in older files, among `rope_parameters` in newer ones. */
-  rope_theta: z.number().positive().optional(),
-  rope_parameters: z
-    .object({ rope_theta: z.number().positive().optional(), rope_type: plainRope, type: plainRope })
-    .nullish(),
-  rope_scaling: z.null().optional(),
-  hidden_act: z.literal('silu').default('silu'),
-  use_sliding_window: z.literal(false).default(false),
-  /** Some embedding models of this kind look both ways. */
-  is_causal: z.literal(true).optional(),
-  pad_token_id: z.int().nonnegative().nullish(),
-  eos_token_id: z.int().nonnegative().nullish(),
-});
-
 /** sentence-transformers' files: which modules, how the tokens become one vector, what is put before a text. */
 const modulesSchema = z.array(z.object({ type: z.string(), path: z.string().regex(/^[A-Za-z0-9_-]*$/) }));
-const poolingSchema = z.record(z.string(), z.unknown());
+const poolingSchema = z.looseObject({
+  /** In newer files; older ones have one `pooling_mode_...` for each. */
+  pooling_mode: z.string().optional(),
+  include_prompt: z.literal(true, { error: 'prompts are pooled with the text' }).optional(),
+});
 const promptsSchema = z.object({ prompts: z.record(z.string(), z.string()).default({}) });
-const lengthSchema = z.object({ max_seq_length: z.int().positive().nullish() });
+const lengthSchema = z.object({
+  max_seq_length: z.int().positive().nullish(),
+  do_lower_case: z.literal(false, { error: 'texts are lowered by their tokenizer or not at all' }).optional(),
+});
 
 const BUILT_MODULES: ReadonlySet<string> = new Set(['Transformer', 'Pooling', 'Normalize']);
+const POOLINGS: Readonly<Record<string, EmbeddingSpace['pooling'] | undefined>> = {
+  mean: 'mean',
+  mean_tokens: 'mean',
+  cls: 'cls',
+  cls_token: 'cls',
+  lasttoken: 'last',
+};
 
 /** A Hugging Face checkout, as its own files describe it. */
 export interface Checkout {
   folder: string;
-  shape: Qwen2Shape;
+  shape: Qwen2Shape | EncoderShape;
   space: EmbeddingSpace;
   /** Longest text in tokens. */
   maxTokens: number;
@@ -64,66 +49,68 @@ export interface Checkout {
  * reason.
  */
 export async function readCheckout(folder: string, signal?: AbortSignal): Promise<Checkout> {
-  const config = await readJson(join(folder, 'config.json'), qwen2ConfigSchema);
+  const config = await readJson(join(folder, 'config.json'), configSchema);
   if (!config)
     throw new AppError('model_not_found', `${folder} is no checkout of a model: it has no config.json.`);
-  const { hidden_size: hidden, num_attention_heads: heads } = config;
+  const { shape, padTokenId } = architectureOf(config);
   const length = await readJson(join(folder, 'sentence_bert_config.json'), lengthSchema);
-  const most = Math.min(length?.max_seq_length ?? Infinity, config.max_position_embeddings);
-  const ropeTheta = config.rope_theta ?? config.rope_parameters?.rope_theta;
-  if (ropeTheta === undefined) throw unsupported(folder, 'config.json has no rope_theta');
-  const kvHeads = config.num_key_value_heads;
-  if (hidden % (2 * heads) !== 0 || heads % kvHeads !== 0)
+  const maxTokens = Math.min(length?.max_seq_length ?? Infinity, shape.positions);
+  const { pooling, normalize } = await poolingOf(folder);
+  const common = { folder, maxTokens, padTokenId };
+  const space = { model: basename(resolve(folder)), dimensions: shape.hidden, pooling, normalize };
+  if (shape.kind === 'qwen2') {
+    if (pooling !== 'last')
+      throw unsupported(
+        folder,
+        'a Qwen2 model is pooled by its last token alone, and 1_Pooling/config.json does not say so',
+      );
+    // Of a decoder nothing but the rotary embedding depends on the longest text.
+    const built = { ...shape, positions: maxTokens };
+    return { ...common, shape: built, space: await withRest(folder, { ...space, normalize: true }, signal) };
+  }
+  if (pooling === 'last')
     throw unsupported(
       folder,
-      `hidden_size ${hidden}, ${heads} heads and ${kvHeads} of keys do not fit together`,
+      'an encoder is pooled by the mean of its tokens or its first, and 1_Pooling/config.json says the last',
     );
+  // A table of positions is copied whole.
+  const positions = shape.kind === 'bert' ? shape.positions : maxTokens;
   return {
-    folder,
-    shape: {
-      layers: config.num_hidden_layers,
-      heads,
-      kvHeads,
-      headSize: hidden / heads,
-      hidden,
-      inner: config.intermediate_size,
-      vocabulary: config.vocab_size,
-      positions: most,
-      rmsNormEpsilon: config.rms_norm_eps,
-      ropeTheta,
-    },
-    space: await spaceOf(folder, hidden, signal),
-    maxTokens: most,
-    padTokenId: config.pad_token_id ?? config.eos_token_id ?? 0,
+    ...common,
+    shape: { ...shape, positions, pooling, normalize },
+    space: await withRest(folder, space, signal),
   };
 }
 
-async function spaceOf(
-  folder: string,
-  dimensions: number,
-  signal: AbortSignal | undefined,
-): Promise<EmbeddingSpace> {
+/** How the tokens become one vector, and whether it has length 1. */
+async function poolingOf(folder: string): Promise<Pick<EmbeddingSpace, 'pooling' | 'normalize'>> {
   const modules = (await readJson(join(folder, 'modules.json'), modulesSchema)) ?? [];
   const kindOf = ({ type }: { type: string }): string => type.split('.').at(-1) ?? '';
   const unknown = modules.find((module) => !BUILT_MODULES.has(kindOf(module)));
   if (unknown) throw unsupported(folder, `modules.json has a module ${kindOf(unknown)}`);
-  const pooling = modules.find((module) => kindOf(module) === 'Pooling');
-  const modes = pooling && (await readJson(join(folder, pooling.path, 'config.json'), poolingSchema));
-  const used = Object.keys(modes ?? {}).filter(
-    (key) => key.startsWith('pooling_mode_') && modes?.[key] === true,
+  const module = modules.find((entry) => kindOf(entry) === 'Pooling');
+  const modes = module && (await readJson(join(folder, module.path, 'config.json'), poolingSchema));
+  const prefix = 'pooling_mode_';
+  const older = Object.keys(modes ?? {}).filter((key) => key.startsWith(prefix) && modes?.[key] === true);
+  const used = [modes?.pooling_mode, ...older.map((key) => key.slice(prefix.length))].filter(
+    (mode) => mode !== undefined,
   );
-  if (String(used) !== 'pooling_mode_lasttoken') {
-    const what = 'a Qwen2 model is pooled by its last token alone, and 1_Pooling/config.json does not say so';
-    throw unsupported(folder, what);
-  }
+  const pooling = used.length === 1 ? POOLINGS[used[0] ?? ''] : undefined;
+  if (pooling) return { pooling, normalize: modules.some((entry) => kindOf(entry) === 'Normalize') };
+  const what = used.length > 0 ? used.join(' and ') : 'no pooling';
+  throw unsupported(folder, `mean, first and last token are built, and 1_Pooling/config.json says ${what}`);
+}
+
+async function withRest(
+  folder: string,
+  space: Omit<EmbeddingSpace, 'revision' | 'prompts'>,
+  signal: AbortSignal | undefined,
+): Promise<EmbeddingSpace> {
   const { prompts = {} } =
     (await readJson(join(folder, 'config_sentence_transformers.json'), promptsSchema)) ?? {};
   return {
-    model: basename(resolve(folder)),
+    ...space,
     revision: await sumOf(folder, signal),
-    dimensions,
-    pooling: 'last',
-    normalize: true,
     prompts: { query: prompts['query'] ?? '', document: prompts['document'] ?? prompts['passage'] ?? '' },
   };
 }

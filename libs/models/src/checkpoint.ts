@@ -41,22 +41,32 @@ export class Checkpoint {
     return new Checkpoint(tensors);
   }
 
+  get names(): readonly string[] {
+    return [...this.#tensors.keys()];
+  }
+
   has(name: string): boolean {
     return this.#tensors.has(name);
   }
 
   /**
    * The values of a matrix as float32, some whole rows at a time.
-   * @param shape [rows, columns], or [columns] for a vector, which is one row. Errors: `model_damaged`.
+   * @param shape [rows, columns], or [columns] for a vector, which is one row.
+   * @param only these rows, from the first to before the last; default all. Errors: `model_damaged`.
    */
-  async *rows(name: string, shape: readonly number[]): AsyncGenerator<Float32Array> {
+  async *rows(
+    name: string,
+    shape: readonly number[],
+    only?: { first: number; last: number },
+  ): AsyncGenerator<Float32Array> {
     const { path, type, offset, bytes } = this.#require(name, shape);
     const rowBytes = (shape.at(-1) ?? 1) * (type === 'F32' ? 4 : 2);
     const mostBytes = Math.max(1, Math.floor(PART_BYTES / rowBytes)) * rowBytes;
     const file = await open(path);
     try {
-      for (let at = 0; at < bytes; at += mostBytes) {
-        const part = Buffer.alloc(Math.min(mostBytes, bytes - at));
+      const end = only ? only.last * rowBytes : bytes;
+      for (let at = (only?.first ?? 0) * rowBytes; at < end; at += mostBytes) {
+        const part = Buffer.alloc(Math.min(mostBytes, end - at));
         const { bytesRead } = await file.read(part, 0, part.length, offset + at);
         if (bytesRead < part.length) throw damaged(path, `it ends within the tensor ${name}`);
         yield toFloat32(part, type);

@@ -1,3 +1,4 @@
+import type { BlockLinear } from './placed-weights.ts';
 import type { Attributes, ExternalTensor, Graph, Node } from './onnx-writer.ts';
 
 /** onnxruntime's fused operators; all others are ONNX's own. */
@@ -6,6 +7,7 @@ const FUSED: ReadonlySet<string> = new Set([
   'GroupQueryAttention',
   'MatMulNBits',
   'QuickGelu',
+  'RotaryEmbedding',
   'SkipSimplifiedLayerNormalization',
 ]);
 
@@ -24,6 +26,19 @@ export class GraphBuilder {
   /** A node whose outputs have names of their own; '' leaves an optional one out. */
   addNamed(op: string, node: Pick<Node, 'inputs' | 'outputs' | 'attributes'>): void {
     this.nodes.push({ op, ...node, domain: FUSED.has(op) ? 'com.microsoft' : '' });
+  }
+
+  /** The input times a matrix of integers in blocks. */
+  blockLinear({ weight, scales, layout }: BlockLinear, input: string): string {
+    const { outputs, inputs, bits, block } = layout;
+    // accuracy_level 4: activations in int8, block by block, so that no text depends on its batch-mates.
+    return this.add('MatMulNBits', [input, this.external(weight), this.external(scales)], {
+      N: { int: outputs },
+      K: { int: inputs },
+      bits: { int: bits },
+      block_size: { int: block },
+      accuracy_level: { int: 4 },
+    });
   }
 
   /** A tensor that lies in another file. */

@@ -1,5 +1,4 @@
 import { GraphBuilder } from './graph-builder.ts';
-import type { BlockLayout } from './block-quantize.ts';
 import {
   FLOAT,
   FLOAT16,
@@ -9,9 +8,11 @@ import {
   type Graph,
   type GraphValue,
 } from './onnx-writer.ts';
+import type { BlockLinear } from './placed-weights.ts';
 
 /** What config.json says of a Qwen2 decoder, as far as the graph depends on it. */
 export interface Qwen2Shape {
+  kind: 'qwen2';
   layers: number;
   heads: number;
   /** Heads of keys and values; each serves `heads / kvHeads` query heads. */
@@ -28,9 +29,7 @@ export interface Qwen2Shape {
 }
 
 /** A linear layer as the variant stores it: floats [inputs, outputs], or integers in blocks with one scale each. */
-export type PlacedLinear =
-  | { kind: 'float'; weight: ExternalTensor }
-  | { kind: 'blocks'; layout: BlockLayout; weight: ExternalTensor; scales: ExternalTensor };
+export type PlacedLinear = { kind: 'float'; weight: ExternalTensor } | BlockLinear;
 
 export interface Qwen2Layer {
   inputNorm: ExternalTensor;
@@ -234,15 +233,6 @@ function lastTokens(graph: GraphBuilder, states: string, name: string): string {
 }
 
 function linear(graph: GraphBuilder, layer: PlacedLinear, input: string): string {
-  const weight = graph.external(layer.weight);
-  if (layer.kind === 'float') return graph.add('MatMul', [input, weight]);
-  const { outputs, inputs, bits, block } = layer.layout;
-  // accuracy_level 4: activations in int8, block by block, so that no text depends on its batch-mates.
-  return graph.add('MatMulNBits', [input, weight, graph.external(layer.scales)], {
-    N: { int: outputs },
-    K: { int: inputs },
-    bits: { int: bits },
-    block_size: { int: block },
-    accuracy_level: { int: 4 },
-  });
+  if (layer.kind === 'float') return graph.add('MatMul', [input, graph.external(layer.weight)]);
+  return graph.blockLinear(layer, input);
 }

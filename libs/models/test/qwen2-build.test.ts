@@ -183,9 +183,9 @@ describe('a checkout that is damaged, hostile or something else', () => {
     await mkdir(empty);
     await refuses(empty, 'model_not_found', /no config\.json/);
 
-    const bert = await checkout();
-    await edit(bert, 'config.json', (config) => (config['model_type'] = 'bert'));
-    await refuses(bert, 'model_damaged', /qwen2/);
+    const roberta = await checkout();
+    await edit(roberta, 'config.json', (config) => (config['model_type'] = 'roberta'));
+    await refuses(roberta, 'model_damaged', /only qwen2, bert and nomic_bert are built/);
 
     const scaled = await checkout();
     await edit(scaled, 'config.json', (config) => (config['rope_scaling'] = { type: 'yarn', factor: 4 }));
@@ -212,7 +212,7 @@ describe('a checkout that is damaged, hostile or something else', () => {
 
     const both = await checkout();
     await edit(both, '1_Pooling/config.json', (pooling) => (pooling['pooling_mode_mean_tokens'] = true));
-    await refuses(both, 'model_damaged', /last token alone/);
+    await refuses(both, 'model_damaged', /says mean_tokens and lasttoken/);
 
     const dense = await checkout();
     const modules = JSON.parse(await readFile(join(dense, 'modules.json'), 'utf8')) as object[];
@@ -224,8 +224,11 @@ describe('a checkout that is damaged, hostile or something else', () => {
     await refuses(dense, 'model_damaged', /module Dense/);
 
     const mean = await checkout();
-    await edit(mean, '1_Pooling/config.json', (pooling) => (pooling['pooling_mode_lasttoken'] = false));
-    await refuses(mean, 'model_damaged', /last token/);
+    await edit(mean, '1_Pooling/config.json', (pooling) => {
+      pooling['pooling_mode_lasttoken'] = false;
+      pooling['pooling_mode_mean_tokens'] = true;
+    });
+    await refuses(mean, 'model_damaged', /last token alone/);
 
     const larger = await checkout();
     await edit(larger, 'config.json', (config) => (config['num_hidden_layers'] = layers + 1));

@@ -128,18 +128,18 @@ const SHAPE = {
   layerNormEpsilon: 1e-12,
 };
 
-test('a model without one of its tensors is refused by the name of the tensor', () => {
-  expect(() => bertGraph(SHAPE, { file: 'model.safetensors', tensors: new Map() })).toThrow(
+test('a model without one of its tensors is refused by the name of the tensor', async () => {
+  await expect(bertGraph(SHAPE, { file: 'model.safetensors', tensors: new Map() })).rejects.toThrow(
     damaged(/lacks the tensor embeddings\.word_embeddings\.weight/),
   );
 });
 
-test('a model whose tensor has another shape or precision is refused', () => {
+test('a model whose tensor has another shape or precision is refused', async () => {
   const name = 'embeddings.word_embeddings.weight';
   const withTensor = (shape: number[], type: 'F32' | 'F16') =>
     bertGraph(SHAPE, { file: 'm', tensors: new Map([[name, { type, shape, offset: 0, bytes: 0 }]]) });
-  expect(() => withTensor([9, 4], 'F32')).toThrow(
+  await expect(withTensor([9, 4], 'F32')).rejects.toThrow(
     damaged(/word_embeddings\.weight is F32 \[9, 4\], F32 \[10, 4\]/),
   );
-  expect(() => withTensor([10, 4], 'F16')).toThrow(damaged(/is F16 \[10, 4\]/));
+  await expect(withTensor([10, 4], 'F16')).rejects.toThrow(damaged(/is F16 \[10, 4\]/));
 });
