@@ -1,4 +1,5 @@
-import { writeRandomCheckpoint, SMALL_QWEN2 } from '@embergate/testing/random-checkpoint.ts';
+import { SMALL_QWEN2 } from '@embergate/testing/random-architectures.ts';
+import { writeRandomCheckpoint } from '@embergate/testing/random-checkpoint.ts';
 import { RunningEmbergate, runEmbergate, temporaryFolder } from '@embergate/testing/running-embergate.ts';
 import { writeSampleProject } from '@embergate/testing/sample-project.ts';
 import { copyFile } from 'node:fs/promises';

@@ -1,7 +1,8 @@
 import { buildCheckout } from '@embergate/models/build-checkout.ts';
 import { readCheckout } from '@embergate/models/checkout.ts';
 import { createLogger } from '@embergate/platform/logs.ts';
-import { SMALL_QWEN2, writeRandomCheckpoint } from '@embergate/testing/random-checkpoint.ts';
+import { SMALL_QWEN2 } from '@embergate/testing/random-architectures.ts';
+import { writeRandomCheckpoint } from '@embergate/testing/random-checkpoint.ts';
 import { temporaryFolder } from '@embergate/testing/running-embergate.ts';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

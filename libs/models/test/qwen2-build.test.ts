@@ -7,11 +7,8 @@ import { buildCheckout, type BuildVariant } from '../src/build-checkout.ts';
 import { readCheckout } from '../src/checkout.ts';
 import { findModel, verifyModel } from '../src/installed-model.ts';
 import { keysAndValues } from '../src/qwen2-graph.ts';
-import {
-  SMALL_QWEN2,
-  writeRandomCheckpoint,
-  type CheckpointOptions,
-} from '@embergate/testing/random-checkpoint.ts';
+import { SMALL_QWEN2 } from '@embergate/testing/random-architectures.ts';
+import { writeRandomCheckpoint, type CheckpointOptions } from '@embergate/testing/random-checkpoint.ts';
 
 interface Golden {
   ids: number[];

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readSafetensors } from '../src/safetensors.ts';
-import { SMALL_QWEN2, writeRandomCheckpoint } from '@embergate/testing/random-checkpoint.ts';
+import { SMALL_BERT, SMALL_NOMIC, SMALL_QWEN2 } from '@embergate/testing/random-architectures.ts';
+import { writeRandomCheckpoint } from '@embergate/testing/random-checkpoint.ts';
 
 let parent: string;
 beforeAll(async () => {
@@ -24,14 +25,16 @@ async function tensorsIn(path: string) {
   );
 }
 
-// Printed by reference/qwen2_reference.py: the goldens beside it hold for these weights only.
+// Printed by reference/qwen2_reference.py and encoder_reference.py: the goldens beside them hold for these weights only.
 test.each([
-  ['F32' as const, 'b0329720a3af2319fb895d84ad9d5f844a893ab2a3ef0e1662522fecf7309f15'],
-  ['BF16' as const, '6bc555abb41e210af20e0a8b14c570671e78b245152262b06aface8d20764e29'],
-  ['F16' as const, '09baf4afc16e1c512098c219533e32a1e1240352c761e03d32a45c1ee45412b5'],
-])('the %s checkpoint is the one that the reference vectors were computed with', async (type, sum) => {
-  const folder = join(parent, type);
-  await writeRandomCheckpoint(folder, { shape: SMALL_QWEN2, type });
+  ['Qwen2', SMALL_QWEN2, 'F32', 'b0329720a3af2319fb895d84ad9d5f844a893ab2a3ef0e1662522fecf7309f15'],
+  ['Qwen2', SMALL_QWEN2, 'BF16', '6bc555abb41e210af20e0a8b14c570671e78b245152262b06aface8d20764e29'],
+  ['Qwen2', SMALL_QWEN2, 'F16', '09baf4afc16e1c512098c219533e32a1e1240352c761e03d32a45c1ee45412b5'],
+  ['BERT', SMALL_BERT, 'F32', 'd6a10e02691ec7dbb1f06d0e4cf3ec1b4a070c1f22fdd7d910ac056cbab9b7b3'],
+  ['nomic_bert', SMALL_NOMIC, 'F32', 'e3011c0848dfb7dc8c37a7d550c48cb95577be9bbc0c4d6cdda3311606feb2de'],
+] as const)('the checkpoint of %s is the one that the reference vectors were computed with', async (name, shape, type, sum) => {
+  const folder = join(parent, `${name}.${type}`);
+  await writeRandomCheckpoint(folder, { shape, type });
   const data = await readFile(join(folder, 'model.safetensors'));
   const tensorData = data.subarray(8 + Number(data.readBigUInt64LE()));
   expect(createHash('sha256').update(tensorData).digest('hex')).toBe(sum);

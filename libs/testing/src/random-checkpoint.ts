@@ -1,33 +1,16 @@
 import { mkdir, open, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-
-/** What a Qwen2 model is built from; `heads` divides `hidden`, and `kvHeads` divides `heads`. */
-export interface Qwen2Shape {
-  hidden: number;
-  inner: number;
-  layers: number;
-  heads: number;
-  kvHeads: number;
-  vocabulary: number;
-  positions: number;
-}
-
-/** Small enough for a test, and with all that a large one has: grouped heads, several layers, outlier features. */
-export const SMALL_QWEN2: Qwen2Shape = {
-  hidden: 128,
-  inner: 320,
-  layers: 3,
-  heads: 8,
-  kvHeads: 2,
-  vocabulary: 512,
-  positions: 4096,
-};
-
-export type WeightType = 'F32' | 'BF16' | 'F16';
-const TORCH_TYPES = { F32: 'float32', BF16: 'bfloat16', F16: 'float16' };
+import {
+  configsOf,
+  tensorsOf,
+  type EncoderShape,
+  type Qwen2Shape,
+  type Tensor,
+  type WeightType,
+} from './random-architectures.ts';
 
 export interface CheckpointOptions {
-  shape: Qwen2Shape;
+  shape: Qwen2Shape | EncoderShape;
   type: WeightType;
   /** Over how many files the tensors are spread, at most one a tensor. Default 1. */
   shards?: number;
@@ -35,14 +18,6 @@ export interface CheckpointOptions {
   prefix?: string;
   /** For checkpoints of many gigabytes: random numbers repeat after `BLOCK` elements of a tensor. Default false. */
   repeatBlock?: boolean;
-}
-
-interface Tensor {
-  /** Without the prefix. */
-  name: string;
-  /** A linear weight's is [outputs, inputs]. */
-  shape: number[];
-  kind: 'embedding' | 'linear' | 'bias' | 'norm';
 }
 
 /** Elements made and written at a time. */
@@ -53,7 +28,7 @@ const SUMS = 4 * 255 + 1;
 const OUTLIERS = { first: 7, every: 61, factor: 4 };
 
 /**
- * Writes a Qwen2 embedding model with random weights, as sentence-transformers lays it out, without a tokenizer.
+ * Writes an embedding model with random weights, as sentence-transformers lays it out, without a tokenizer.
  * The folder is made where it is missing. In memory is one block of one tensor.
  *
  * Element i of a tensor named n, with 32-bit unsigned arithmetic:
@@ -63,11 +38,12 @@ const OUTLIERS = { first: 7, every: 61, factor: 4 };
  *     embedding: z    bias: z / 2    norm: 1 + z / 10
  *     linear: z / sqrt(inputs), and 4 times that in the input columns j with j % 61 = 7 (outlier features)
  *
- * in float64, rounded to float32 and then, to nearest even, to the type. `reference/qwen2_reference.py` makes the
- * same. Sources: the FNV-1a hash of Fowler, Noll and Vo; the finaliser of Appleby's MurmurHash3.
+ * in float64, rounded to float32 and then, to nearest even, to the type. `reference/qwen2_reference.py` (libs/models/test) and
+ * `encoder_reference.py` make the same. Sources: the FNV-1a hash of Fowler, Noll and Vo; the finaliser of Appleby's MurmurHash3.
  */
 export async function writeRandomCheckpoint(folder: string, options: CheckpointOptions): Promise<void> {
-  await writeConfigs(folder, options);
+  for (const [name, content] of Object.entries(configsOf(options.shape, options.type)))
+    await writeJson(folder, name, content);
   const { shards = 1, prefix = '' } = options;
   const tensors = tensorsOf(options.shape);
   const digits = (count: number) => String(count).padStart(5, '0');
@@ -86,30 +62,6 @@ export async function writeRandomCheckpoint(folder: string, options: CheckpointO
   const total_size = tensors.reduce((total, tensor) => total + bytesOf(tensor, options.type), 0);
   const weight_map = Object.fromEntries(map.sort(([a], [b]) => (a < b ? -1 : 1)));
   await writeJson(folder, 'model.safetensors.index.json', { metadata: { total_size }, weight_map });
-}
-
-function tensorsOf({ hidden, inner, layers, heads, kvHeads, vocabulary }: Qwen2Shape): Tensor[] {
-  const tensor = (kind: Tensor['kind'], name: string, ...shape: number[]): Tensor => ({ kind, name, shape });
-  const kvWidth = (hidden / heads) * kvHeads;
-  const layer = (name: string) => [
-    tensor('linear', `${name}.self_attn.q_proj.weight`, hidden, hidden),
-    tensor('bias', `${name}.self_attn.q_proj.bias`, hidden),
-    tensor('linear', `${name}.self_attn.k_proj.weight`, kvWidth, hidden),
-    tensor('bias', `${name}.self_attn.k_proj.bias`, kvWidth),
-    tensor('linear', `${name}.self_attn.v_proj.weight`, kvWidth, hidden),
-    tensor('bias', `${name}.self_attn.v_proj.bias`, kvWidth),
-    tensor('linear', `${name}.self_attn.o_proj.weight`, hidden, hidden),
-    tensor('linear', `${name}.mlp.gate_proj.weight`, inner, hidden),
-    tensor('linear', `${name}.mlp.up_proj.weight`, inner, hidden),
-    tensor('linear', `${name}.mlp.down_proj.weight`, hidden, inner),
-    tensor('norm', `${name}.input_layernorm.weight`, hidden),
-    tensor('norm', `${name}.post_attention_layernorm.weight`, hidden),
-  ];
-  return [
-    tensor('embedding', 'embed_tokens.weight', vocabulary, hidden),
-    ...Array.from({ length: layers }, (_, index) => layer(`layers.${index}`)).flat(),
-    tensor('norm', 'norm.weight', hidden),
-  ];
 }
 
 const elementsOf = ({ shape }: Tensor) => shape.reduce((product, size) => product * size, 1);
@@ -197,44 +149,4 @@ async function writeJson(folder: string, name: string, value: object): Promise<v
   const path = join(folder, name);
   await mkdir(dirname(path), { recursive: true });
   await writeFile(path, `${JSON.stringify(value, null, 2)}\n`);
-}
-
-async function writeConfigs(folder: string, { shape, type }: CheckpointOptions): Promise<void> {
-  await writeJson(folder, 'config.json', {
-    architectures: ['Qwen2Model'],
-    model_type: 'qwen2',
-    hidden_size: shape.hidden,
-    intermediate_size: shape.inner,
-    num_hidden_layers: shape.layers,
-    num_attention_heads: shape.heads,
-    num_key_value_heads: shape.kvHeads,
-    vocab_size: shape.vocabulary,
-    max_position_embeddings: shape.positions,
-    rms_norm_eps: 1e-6,
-    rope_theta: 1000000,
-    hidden_act: 'silu',
-    torch_dtype: TORCH_TYPES[type],
-    use_sliding_window: false,
-    tie_word_embeddings: false,
-  });
-  const modules = Object.entries({ Transformer: '', Pooling: '1_Pooling', Normalize: '2_Normalize' });
-  await writeJson(
-    folder,
-    'modules.json',
-    modules.map(([name, path], idx) => {
-      return { idx, name: String(idx), path, type: `sentence_transformers.models.${name}` };
-    }),
-  );
-  await writeJson(folder, '1_Pooling/config.json', {
-    word_embedding_dimension: shape.hidden,
-    pooling_mode_cls_token: false,
-    pooling_mode_mean_tokens: false,
-    pooling_mode_max_tokens: false,
-    pooling_mode_mean_sqrt_len_tokens: false,
-    pooling_mode_weightedmean_tokens: false,
-    pooling_mode_lasttoken: true,
-  });
-  await writeJson(folder, 'config_sentence_transformers.json', {
-    prompts: { query: 'Represent this query for searching relevant code: ', document: '' },
-  });
 }

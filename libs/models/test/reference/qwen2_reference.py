@@ -146,4 +146,5 @@ def main():
     print(f'{{"transformers":"{transformers.__version__}",\n"f32":{f32},\n"bf16":{bf16}}}')
 
 
-main()
+if __name__ == "__main__":
+    main()
