@@ -26,15 +26,23 @@ export const BUILD_VARIANTS = ['int4', 'int8', 'fp16', 'fp32'] as const;
 export type BuildVariant = (typeof BUILD_VARIANTS)[number];
 
 /**
- * Larger blocks are faster: 12 tokens times a matrix of 3584 x 18944 on two cores take, at blocks of 32, 64 and 128, 4.0, 3.3 and 2.7 ms at
- * int4, and 4.4, 4.1 and 3.6 ms at int8. int8 is the exact variant: beyond 64 its cosine to float32 falls below 0.999.
+ * Larger blocks are faster: 12 tokens times a matrix of 3584 x 18944 on two cores take, at blocks of 32, 64 and 128, 4.0, 3.3 and
+ * 2.7 ms at int4, and 4.4, 4.1 and 3.6 ms at int8. int8 is the exact variant: beyond 64 its cosine to float32 falls below 0.999.
  */
-const PRECISIONS: Record<BuildVariant, Precision> = {
-  int4: { kind: 'blocks', bits: 4, block: 128 },
-  int8: { kind: 'blocks', bits: 8, block: 64 },
-  fp16: { kind: 'float16' },
-  fp32: { kind: 'float32' },
-};
+const DECODER_BLOCKS = { int4: 128, int8: 64 };
+/**
+ * An encoder's texts are computed in batches. With larger blocks onnxruntime's kernels compute some tokens in another order than
+ * others, depending on where they lie in the batch, and vectors move by up to 3e-5 (1 - cosine); with these by less than 1e-6.
+ */
+const ENCODER_BLOCK = 32;
+
+function precisionOf(variant: BuildVariant, { kind }: Checkout['shape']): Precision {
+  if (variant === 'fp32') return { kind: 'float32' };
+  if (variant === 'fp16') return { kind: 'float16' };
+  const bits = variant === 'int4' ? 4 : 8;
+  return { kind: 'blocks', bits, block: kind === 'qwen2' ? DECODER_BLOCKS[variant] : ENCODER_BLOCK };
+}
+
 const WEIGHTS_FILE = 'weights.bin';
 const TOKENIZER_FILE = 'tokenizer.json';
 
@@ -110,7 +118,7 @@ async function buildIn(folder: string, { checkout, checkpoint, options }: Build)
   const { variant, onProgress, signal } = options;
   const file = await WeightsWriter.create(WEIGHTS_FILE, join(folder, WEIGHTS_FILE));
   try {
-    const parts = { from: checkpoint, to: file, precision: PRECISIONS[variant] };
+    const parts = { from: checkpoint, to: file, precision: precisionOf(variant, shape) };
     const graph = await graphOf(shape, parts, (done) => {
       signal?.throwIfAborted();
       onProgress?.(done, shape.layers + 1);

@@ -1,6 +1,6 @@
 import { AppError } from '@embergate/contracts/errors.ts';
 import type { Checkpoint } from './checkpoint.ts';
-import type { EncoderWeights, PlacedLinear, PlacedNorm } from './encoder-graph.ts';
+import type { EncoderWeights, PlacedLinear, PlacedNorm } from './encoder-part.ts';
 import {
   encoderLayout,
   WORDS,

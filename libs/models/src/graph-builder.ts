@@ -6,6 +6,7 @@ const FUSED: ReadonlySet<string> = new Set([
   'BiasGelu',
   'GroupQueryAttention',
   'MatMulNBits',
+  'MultiHeadAttention',
   'QuickGelu',
   'RotaryEmbedding',
   'SkipSimplifiedLayerNormalization',

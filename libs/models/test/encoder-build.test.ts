@@ -1,10 +1,6 @@
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import {
-  SMALL_BERT,
-  SMALL_NOMIC,
-  type EncoderShape,
-} from '@embergate/testing/random-architectures.ts';
+import { SMALL_BERT, SMALL_NOMIC, type EncoderShape } from '@embergate/testing/random-architectures.ts';
 import { writeRandomCheckpoint, type CheckpointOptions } from '@embergate/testing/random-checkpoint.ts';
 import { temporaryFolder } from '@embergate/testing/running-embergate.ts';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
@@ -262,11 +258,14 @@ describe('an encoder that is damaged, hostile or something else', () => {
     [SMALL_NOMIC, { n_head: 128 }, /do not fit together/],
     [SMALL_NOMIC, { n_embd: 64 }, /word_embeddings\.weight is F32 \[512, 128\]/],
     [SMALL_NOMIC, { n_layer: 4 }, /lacks the tensor encoder\.layers\.3/],
-  ])('$kind with %o is refused by name, and nothing is left behind', async (shape, fields, words) => {
-    const folder = await checkout(shape);
-    await editConfig(folder, fields);
-    await refuses(folder, words);
-  });
+  ] as const)(
+    '$0.kind with $1 is refused by name, and nothing is left behind',
+    async (shape, fields, words) => {
+      const folder = await checkout(shape);
+      await editConfig(folder, fields);
+      await refuses(folder, words);
+    },
+  );
 
   it('is refused where its poolings are none that are built', async () => {
     const pooling = join('1_Pooling', 'config.json');
