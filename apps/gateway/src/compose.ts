@@ -117,7 +117,8 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
   const breakerRecords = new BreakerRecords(redis, () => void board.refresh().catch(() => undefined));
   lifecycle.onClose('breaker records', () => breakerRecords.close());
   const texts = new TextTokens(model, tokenizer);
-  const canary = texts.encode([CANARY_TEXT], 'query').inputs[0] as Uint32Array;
+  const { inputs, prompted } = texts.encode([CANARY_TEXT], 'query');
+  const canary = { ids: inputs[0] as Uint32Array, text: prompted[0] as string };
   const breakers = new TierBreakers({
     gatewayId: randomUUID(),
     board,

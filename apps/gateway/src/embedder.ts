@@ -102,8 +102,9 @@ export class Embedder implements QueryEmbedder {
   ): Promise<EmbeddedQuery & { tokens: number }> {
     const startedAt = performance.now();
     const { texts, inFlight, metrics } = this.#parts;
-    const { inputs, tokens, warnings, ms: tokenizeMs } = texts.encode([text], inputType);
+    const { inputs, prompted, tokens, warnings, ms: tokenizeMs } = texts.encode([text], inputType);
     const [ids = new Uint32Array()] = inputs;
+    const [asRead = ''] = prompted;
     const cacheKey = queryCacheKey(this.space, inputType, text);
     const leftMs = deadlineMs - (performance.now() - startedAt);
     const made = await inFlight
@@ -113,6 +114,7 @@ export class Embedder implements QueryEmbedder {
         (gone, untilMs) =>
           this.#make(cacheKey, {
             ids,
+            text: asRead,
             tokens: texts.costOf(ids),
             deadlineMs: untilMs,
             firstTierOnly,
@@ -151,7 +153,7 @@ export class Embedder implements QueryEmbedder {
     const startedAt = performance.now();
     const { bulk, bulkToFirst, isQueueKnown, whyNotFirst } = this.#parts;
     if (!isQueueKnown()) throw queueSilent();
-    const { inputs, tokens, warnings } = this.#parts.texts.encode(texts, inputType);
+    const { inputs, prompted, tokens, warnings } = this.#parts.texts.encode(texts, inputType);
     const transport = firstTierOnly ? bulkToFirst : bulk;
     // One report for all: a tier behind the first says more than the first.
     let made: MadeBy | undefined;
@@ -166,7 +168,8 @@ export class Embedder implements QueryEmbedder {
       return answer;
     };
     try {
-      const vectors = await embedMany(send, { space: this.space, inputs, deadlineMs, signal });
+      const asked = { space: this.space, inputs, texts: prompted, deadlineMs, signal };
+      const vectors = await embedMany(send, asked);
       const by = { ...(made as MadeBy), cached: false, predictedMs: null };
       const report = this.#report(by, performance.now() - startedAt);
       return { vectors, tokens, report, warnings: [...warnings, ...latencyWarning(report)] };

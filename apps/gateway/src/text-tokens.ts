@@ -7,6 +7,8 @@ import type { Tokenizer } from '@embergate/models/tokenizer.ts';
 
 export interface Tokenized {
   inputs: Uint32Array[];
+  /** The same texts as the model reads them, for a tier that reads no ids. */
+  prompted: string[];
   /** Of all texts together, prompts included. */
   tokens: number;
   warnings: Warning[];
@@ -35,14 +37,15 @@ export class TextTokens {
     const { space, name, maxTokens } = this.#model;
     let tokens = 0;
     let isCut = false;
-    const inputs = texts.map((text) => {
-      const encoded = this.#tokenizer.encode(space.prompts[inputType] + text);
+    const prompted = texts.map((text) => space.prompts[inputType] + text);
+    const inputs = prompted.map((text) => {
+      const encoded = this.#tokenizer.encode(text);
       tokens += encoded.ids.length;
       isCut ||= encoded.truncated;
       return encoded.ids;
     });
     const message = `${name} reads ${maxTokens} tokens; the rest of the text was left out.`;
     const warnings = isCut ? [{ code: 'query_truncated', message }] : [];
-    return { inputs, tokens, warnings, ms: performance.now() - startedAt };
+    return { inputs, prompted, tokens, warnings, ms: performance.now() - startedAt };
   }
 }

@@ -31,6 +31,7 @@ const MAX_MODEL_FAILURES = 5;
 export class BulkEmbedder {
   readonly #log: Logger;
   readonly #space: string;
+  readonly #prompt: string;
   readonly #transport: BulkTransport;
   readonly #workers: WorkerView;
   /** One for all runs and batches: a batch that was begun first is done first, and written. */
@@ -39,6 +40,7 @@ export class BulkEmbedder {
   constructor({ transport, workers, space, tiers, onMissed, log }: BulkEmbedderParts) {
     this.#log = log;
     this.#space = spaceId(space);
+    this.#prompt = space.prompts.document;
     this.#workers = workers;
     const onWait = (): void => log.info({ tiers, space: this.#space }, 'waiting for a worker');
     this.#transport = new BulkTransport({ transport, workers, space: this.#space, tiers, onWait, onMissed });
@@ -48,10 +50,12 @@ export class BulkEmbedder {
    * @returns one vector a text, in order.
    * @throws AppError `embedding_failed` when the model failed again and again; the signal's reason.
    */
-  async embed(inputs: readonly Uint32Array[], { signal, onEmbedded }: EmbedOptions): Promise<Float32Array[]> {
+  async embed(inputs: readonly Uint32Array[], options: EmbedOptions): Promise<Float32Array[]> {
+    const { texts, signal, onEmbedded } = options;
     return embedMany(this.#sendUntilAnswered, {
       space: this.#space,
       inputs,
+      texts: texts.map((text) => this.#prompt + text),
       deadlineMs: JOB_DEADLINE_MS,
       jobTokens: jobTokensFor(this.#workers.living().filter(({ space }) => space === this.#space)),
       signal,

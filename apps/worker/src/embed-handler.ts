@@ -26,8 +26,17 @@ export const embedHandler =
     if (inputs.some((ids) => ids.length === 0 || ids.length > model.maxTokens)) {
       throw new AppError('invalid_request', `A text must have 1 to ${model.maxTokens} tokens.`);
     }
+    const { workerId, tier, variant, device } = worker;
+    const { texts } = job;
+    if (tier === 'remote' && texts?.length !== inputs.length) {
+      // The sender's fault, and a worker of another tier can do without.
+      throw new AppError(
+        'embedding_failed',
+        'The job carries no texts, and a remote API reads no token ids.',
+      );
+    }
     const deadline = performance.now() + (job.deadline - clock.now());
-    const { vectors, queueMs, inferenceMs } = await batcher.submit(inputs, { lane, deadline });
+    const { vectors, queueMs, inferenceMs } = await batcher.submit(inputs, { lane, deadline, texts });
     // Taken before it was known; a wrong vector in the index would stay there.
     if (!isAligned()) {
       throw new AppError(
@@ -35,7 +44,6 @@ export const embedHandler =
         `The vectors of ${worker.workerId} are not those of ${job.space}.`,
       );
     }
-    const { workerId, tier, variant, device } = worker;
     return {
       meta: {
         status: 'ok',

@@ -6,6 +6,8 @@ export interface EmbedOptions {
   hangMs?: number;
   /** Default: `query`. */
   lane?: Lane;
+  /** What the token ids stand for, prompts included, one entry a text: for a model that reads no ids of ours. */
+  texts?: readonly string[] | undefined;
 }
 
 export interface Embedded {

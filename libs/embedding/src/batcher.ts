@@ -3,6 +3,7 @@ import type { Lane } from '@embergate/contracts/tiers.ts';
 import { predictMs, type LiveFit } from '@embergate/routing/fit.ts';
 import { QUERY_BATCH_MS } from '@embergate/routing/tier-view.ts';
 import { hasEndedChild, isModelFailure, type EmbeddingBackend } from './backend.ts';
+import { madeUp } from './made-up-text.ts';
 import { EmbedRequest, type BatchedVectors, type Item, type SubmitOptions } from './embed-request.ts';
 import { RefusedTexts } from './refused-texts.ts';
 import { WaitingTexts, type Batch } from './waiting-texts.ts';
@@ -34,6 +35,7 @@ export interface BatcherOptions {
   onIdle?: () => void;
 }
 
+type ModelText = Pick<Item, 'ids' | 'text'>;
 type Outcome = { vectors: Float32Array; ms: number } | { error: unknown; ms: number };
 
 const BULK_BATCH_MS = 250;
@@ -43,8 +45,8 @@ const KILLS_UNTIL_REFUSED = 2;
 const LOOK_FOR_LATE_MS = 250;
 const hangMs = (predictedMs: number): number => 5_000 + 10 * predictedMs;
 const overdueAfterMs = (predictedMs: number): number => 500 + 3 * predictedMs;
-/** A made-up text: what is known of an idle worker's speed is as old as its last batch. */
-const PROBE = new Uint32Array(16).fill(100);
+/** What is known of an idle worker's speed is as old as its last batch. */
+const PROBE = madeUp(16);
 
 /**
  * Packs texts of many requests into batches, by padded tokens and not by count.
@@ -210,7 +212,7 @@ export class Batcher {
     const run = { isAlone: true };
     this.#runs.add(run);
     if (this.#runs.size > 1) for (const each of this.#runs) each.isAlone = false;
-    const outcome = await this.#compute(texts, lane, isBeside);
+    const outcome = await this.#compute(items, lane, isBeside);
     this.#runs.delete(run);
     this.#waiting.spend(lane, outcome.ms);
     if ('error' in outcome) return this.#takeApart(batch, outcome.error, run);
@@ -224,13 +226,15 @@ export class Batcher {
     return texts.reduce((sum, ids) => sum + this.#backend.computedTokens([ids]), 0);
   }
 
-  async #compute(texts: readonly Uint32Array[], lane: Lane, isBeside = false): Promise<Outcome> {
-    const cost = this.#backend.computedTokens(texts);
+  async #compute(batch: readonly ModelText[], lane: Lane, isBeside = false): Promise<Outcome> {
+    const inputs = batch.map(({ ids }) => ids);
+    const texts = textsOf(batch);
+    const cost = this.#backend.computedTokens(inputs);
     const predictedMs = predictMs(this.#fit.current, cost);
     const startedAt = performance.now();
     if (!isBeside) this.#computing = { startedAt, predictedMs };
     try {
-      const embedded = await this.#backend.embed(texts, { hangMs: hangMs(predictedMs), lane });
+      const embedded = await this.#backend.embed(inputs, { hangMs: hangMs(predictedMs), lane, texts });
       // Where others had their turn meanwhile, only the model knows what this one took. Computed in parts a text takes longer, and
       // says nothing about those that are not.
       const ms = this.#backend.interleaves ? embedded.ms : performance.now() - startedAt;
@@ -286,6 +290,12 @@ export class Batcher {
       if (request.deliver(index, vector)) this.#requests.delete(request);
     });
   }
+}
+
+/** Undefined where one of them is known by its ids alone. */
+function textsOf(batch: readonly ModelText[]): readonly string[] | undefined {
+  const texts = batch.flatMap(({ text }) => (text === undefined ? [] : [text]));
+  return texts.length === batch.length ? texts : undefined;
 }
 
 const tooLate = (): AppError =>

@@ -45,6 +45,8 @@ export interface BulkRequest {
   space: string;
   /** One entry a text. */
   inputs: readonly Uint32Array[];
+  /** The same texts, for a tier that reads those. */
+  texts?: readonly string[] | undefined;
   /** Of each job, in milliseconds. */
   deadlineMs: number;
   signal?: AbortSignal | undefined;
@@ -65,16 +67,18 @@ export async function embedMany(sendJob: BulkSend, request: BulkRequest): Promis
   const { space, deadlineMs, window = createJobWindow() } = request;
   const failed = new AbortController();
   const signal = request.signal ? AbortSignal.any([request.signal, failed.signal]) : failed.signal;
-  const send = async (inputs: Uint32Array[]): Promise<Float32Array[]> => {
-    const { vectors, meta } = await sendJob({ space, deadlineMs, inputs, signal });
+  const send = async (inputs: Uint32Array[], texts?: readonly string[]): Promise<Float32Array[]> => {
+    const { vectors, meta } = await sendJob({ space, deadlineMs, inputs, texts, signal });
     request.onEmbedded?.(inputs, meta);
     return inputs.map((_, row) => vectors.subarray(row * meta.dimensions, (row + 1) * meta.dimensions));
   };
   try {
-    const answers = await Promise.all(
-      packJobs(request.inputs, request.jobTokens).map((job) => window(() => send(job))),
-    );
-    return answers.flat();
+    let at = 0;
+    const sending = packJobs(request.inputs, request.jobTokens).map((job) => {
+      const texts = request.texts?.slice(at, (at += job.length));
+      return window(() => send(job, texts));
+    });
+    return (await Promise.all(sending)).flat();
   } catch (error) {
     failed.abort(error);
     throw error;

@@ -4,6 +4,8 @@ export interface SubmitOptions {
   lane: Lane;
   /** When nobody waits for the answer any more, in the time of performance.now(). */
   deadline?: number | undefined;
+  /** One entry a text, where the model reads these and not the token ids. */
+  texts?: readonly string[] | undefined;
 }
 
 export interface BatchedVectors {
@@ -18,6 +20,8 @@ export interface BatchedVectors {
 /** One text on its way to its vector. */
 export interface Item {
   readonly ids: Uint32Array;
+  /** What the ids stand for, where the model reads that. */
+  readonly text: string | undefined;
   readonly request: EmbedRequest;
   /** Its place among the request's texts. */
   readonly index: number;
@@ -49,7 +53,10 @@ export class EmbedRequest {
     this.#options = options;
     this.#missing = inputs.length;
     this.#vectors = new Float32Array(inputs.length * dimensions);
-    this.items = inputs.map((ids, index) => ({ ids, request: this, index, kills: 0, isSuspect: false }));
+    this.items = inputs.map((ids, index) => {
+      const text = options.texts?.[index];
+      return { ids, text, request: this, index, kills: 0, isSuspect: false };
+    });
     this.answer = this.#settle.promise;
   }
 

@@ -10,6 +10,8 @@ export interface SendRequest {
   space: string;
   /** One entry a text. */
   inputs: readonly Uint32Array[];
+  /** The same texts, prompted and cut as the ids are; the remote tier needs them, and to others they are not sent. */
+  texts?: readonly string[] | undefined;
   /** From now, in milliseconds. */
   deadlineMs: number;
   signal?: AbortSignal | undefined;

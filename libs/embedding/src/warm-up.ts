@@ -1,6 +1,7 @@
 import { AppError } from '@embergate/contracts/errors.ts';
 import { fitDuration, type Fit, type Sample } from '@embergate/routing/fit.ts';
 import { hasEndedChild, type EmbeddingBackend } from './backend.ts';
+import { madeUp } from './made-up-text.ts';
 
 /** [texts, tokens] of the warm-up batches: traffic of one size would identify neither coefficient. */
 const WARM_UP_SIZES: readonly (readonly [number, number])[] = [
@@ -38,11 +39,12 @@ export async function warmUp(
   const endsAt = performance.now() + limitMs;
   const samples: Sample[] = [];
   for (const [texts, tokens] of WARM_UP_SIZES) {
-    const batch = Array.from({ length: texts }, () => new Uint32Array(Math.min(tokens, maxTokens)).fill(100));
+    const made = Array.from({ length: texts }, () => madeUp(Math.min(tokens, maxTokens)));
+    const batch = made.map(({ ids }) => ids);
     const leastRounds = samples.length === 0 ? 2 : 1;
     let best = Infinity;
     for (let round = 0; round < WARM_UP_ROUNDS && (round < leastRounds || best < LONG_MS); round++) {
-      best = Math.min(best, await timed(backend, batch, { endsAt, limitMs }));
+      best = Math.min(best, await timed(backend, made, { endsAt, limitMs }));
     }
     samples.push({ paddedTokens: backend.computedTokens(batch), ms: best });
     if (best >= LONG_MS && samples.length >= LEAST_SIZES) break;
@@ -53,13 +55,14 @@ export async function warmUp(
 /** @returns milliseconds. A batch that is not done at the end counts as a hang: whatever computes it is ended. */
 async function timed(
   backend: EmbeddingBackend,
-  batch: readonly Uint32Array[],
+  made: readonly ReturnType<typeof madeUp>[],
   { endsAt, limitMs }: { endsAt: number; limitMs: number },
 ): Promise<number> {
   const startedAt = performance.now();
   try {
     if (startedAt >= endsAt) throw tooSlow(limitMs);
-    await backend.embed(batch, { hangMs: endsAt - startedAt });
+    const batch = made.map(({ ids }) => ids);
+    await backend.embed(batch, { texts: made.map(({ text }) => text), hangMs: endsAt - startedAt });
     return performance.now() - startedAt;
   } catch (error) {
     throw hasEndedChild(error) && performance.now() >= endsAt ? tooSlow(limitMs, error) : error;

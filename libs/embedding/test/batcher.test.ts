@@ -22,6 +22,24 @@ describe('packing texts into batches', () => {
     expect([...(second?.vectors ?? [])]).toEqual([2, 5, 3, 5]);
   });
 
+  it('gives the model the texts with their token ids, in whatever order they are batched', async () => {
+    const { backend, batcher } = make();
+    const submit = (ids: number[]) =>
+      batcher.submit(
+        ids.map((id) => text(id, 10 + id)),
+        { lane: 'bulk', texts: ids.map((id) => `text ${id}`) },
+      );
+    const answers = [submit([1, 3]), submit([2])];
+    await backend.finishBatch();
+    await Promise.all(answers);
+    expect(backend.batches).toEqual([[1, 2, 3]]);
+    expect(backend.options[0]?.texts).toEqual(['text 1', 'text 2', 'text 3']);
+    const withoutTexts = batcher.submit([text(1, 4)], query);
+    await backend.finishBatch();
+    await withoutTexts;
+    expect(backend.options[1]?.texts).toBeUndefined();
+  });
+
   it('counts what texts are padded to, not how many there are', async () => {
     const { backend, batcher } = make({ queryBatchMs: 100 });
     // 3 x 30 fits, a fourth of 40 would make it 4 x 40.

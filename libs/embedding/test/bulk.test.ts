@@ -63,6 +63,23 @@ describe('many texts as jobs of the bulk lane', () => {
     expect(most).toBe(4);
   });
 
+  it('sends with each job the texts that its token ids stand for', async () => {
+    const jobs: [ids: (number | undefined)[], texts: readonly string[] | undefined][] = [];
+    const send: BulkSend = async ({ inputs, texts }) => {
+      jobs.push([inputs.map(([id]) => id), texts]);
+      throw new Error('enough seen');
+    };
+    const inputs = Array.from({ length: 130 }, (_, id) => text(id));
+    const texts = inputs.map(([id]) => `text ${id}`);
+    const request = { space: 's', inputs, deadlineMs: 1_000 };
+    await embedMany(send, { ...request, texts }).catch(() => undefined);
+    expect(jobs.map(([ids]) => ids.length)).toEqual([64, 64, 2]);
+    for (const [ids, sent] of jobs) expect(sent).toEqual(ids.map((id) => `text ${id}`));
+    jobs.length = 0;
+    await embedMany(send, request).catch(() => undefined);
+    expect(jobs.map(([, sent]) => sent)).toEqual([undefined, undefined, undefined]);
+  });
+
   it('aborts the other jobs when one fails', async () => {
     const aborted: unknown[] = [];
     let sent = 0;

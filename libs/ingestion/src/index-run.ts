@@ -20,6 +20,8 @@ export interface IndexRunParts {
 }
 
 export interface EmbedOptions {
+  /** What the inputs stand for, in the same order, without the model's prompt. */
+  texts: readonly string[];
   signal: AbortSignal;
   /** Told as parts of the texts are done. */
   onEmbedded: (inputs: readonly Uint32Array[]) => void;
@@ -244,11 +246,12 @@ class RunPass {
     const distinct = new Map(missing.map(({ row, text }) => [row.embeddedHash, text]));
     // Texts of like length share a batch of the model, which pads every text to the longest.
     const sorted = [...distinct]
-      .map(([hash, text]) => ({ hash, ids: this.#parts.tokenize(text) }))
+      .map(([hash, text]) => ({ hash, text, ids: this.#parts.tokenize(text) }))
       .sort((a, b) => b.ids.length - a.ids.length);
     const made = await this.#parts.embed(
       sorted.map(({ ids }) => ids),
       {
+        texts: sorted.map(({ text }) => text),
         signal: this.#request.signal,
         onEmbedded: (inputs) => this.progress.embedded(inputs.length, tokensOf(inputs)),
       },

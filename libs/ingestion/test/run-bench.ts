@@ -59,8 +59,9 @@ export async function createRunBench(files: Record<string, string>): Promise<Run
   const folder = await mkdtemp(join(tmpdir(), 'embergate-runs-'));
   const store = await createLanceDbStore({ path: folder });
   const chunker = await createChunker();
-  const fakeEmbed: IndexRunParts['embed'] = async (inputs, { signal, onEmbedded }) => {
+  const fakeEmbed: IndexRunParts['embed'] = async (inputs, { texts: given, signal, onEmbedded }) => {
     const texts = inputs.map(fakeText);
+    if (given.some((text, at) => text !== texts[at])) throw new Error('the texts are not those of the ids');
     await bench.beforeAnswer(texts);
     signal.throwIfAborted();
     bench.embedded.push(...texts);

@@ -139,12 +139,14 @@ export class EmbedSender implements EmbedTransport {
     await Promise.all([...this.#queues.values()].map((queue) => queue.close()));
   }
 
-  #job({ jobId = randomUUID(), space, inputs, deadlineMs }: SendRequest): EmbedJob {
+  #job({ jobId = randomUUID(), tier, space, inputs, texts, deadlineMs }: SendRequest): EmbedJob {
     const now = this.#clock.now();
     return {
       id: jobId,
       space,
       inputs: inputs.map(encodeTokenIds),
+      // Only its workers read them; elsewhere they would be dead weight in the queue.
+      ...(tier === 'remote' && texts && { texts: [...texts] }),
       tokenCount: inputs.reduce((sum, ids) => sum + ids.length, 0),
       deadline: now + deadlineMs,
       enqueuedAt: now,

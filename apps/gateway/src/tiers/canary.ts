@@ -14,8 +14,8 @@ export interface CanaryParts {
   admissions: TierAdmissions;
   transport: EmbedTransport;
   space: string;
-  /** The canary text's token ids. */
-  canary: Uint32Array;
+  /** The canary text as the model reads it: prompted, and its token ids. */
+  canary: { ids: Uint32Array; text: string };
 }
 
 /** Sends the canary text through a tier, past its breaker. Rejects unless a vector of length one comes in time. */
@@ -24,10 +24,10 @@ export const canaryProbe =
   async (tier: TierName): Promise<void> => {
     const place = { tier, lane: 'query', jobId: randomUUID() } as const;
     const anyLoad = { maxReservedTokens: Infinity, breakerText: null };
-    await admissions.reserve({ ...place, tokens: canary.length, ttlMs: CANARY_DEADLINE_MS, ...anyLoad });
+    await admissions.reserve({ ...place, tokens: canary.ids.length, ttlMs: CANARY_DEADLINE_MS, ...anyLoad });
     try {
-      const request = { ...place, space, inputs: [canary], deadlineMs: CANARY_DEADLINE_MS } as const;
-      const { vectors } = await transport.send(request);
+      const texts = { inputs: [canary.ids], texts: [canary.text] };
+      const { vectors } = await transport.send({ ...place, space, ...texts, deadlineMs: CANARY_DEADLINE_MS });
       const length = Math.hypot(...vectors);
       if (Math.abs(length - 1) > LENGTH_TOLERANCE) {
         throw new AppError('embedding_failed', `The canary's vector has the length ${length.toFixed(3)}.`);

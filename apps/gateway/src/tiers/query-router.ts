@@ -20,6 +20,8 @@ export interface QueryRouterParts extends QueryAdmissionParts {
 
 export interface RoutedQuery {
   ids: Uint32Array;
+  /** What the ids stand for. */
+  text: string;
   /** Of these, what a model must compute. */
   tokens: number;
   deadlineMs: number;
@@ -149,7 +151,14 @@ export class QueryRouter {
     const leaving = new AbortController();
     const signal = query.signal ? AbortSignal.any([query.signal, leaving.signal]) : leaving.signal;
     const deadlineMs = until - performance.now();
-    const answer = transport.send({ ...place, space, inputs: [query.ids], deadlineMs, signal });
+    const answer = transport.send({
+      ...place,
+      space,
+      inputs: [query.ids],
+      texts: [query.text],
+      deadlineMs,
+      signal,
+    });
     answer.then(
       () => onAttempt(place.tier, 'ok'),
       (thrown: unknown) => {

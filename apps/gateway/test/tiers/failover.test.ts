@@ -1,6 +1,6 @@
 import { eventually } from '@embergate/testing/eventually.ts';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { vectorOf } from './scripted-worker.ts';
+import { CANARY, vectorOf } from './scripted-worker.ts';
 import { idsOf, TierWorld } from './tier-world.ts';
 
 let world: TierWorld;
@@ -55,6 +55,31 @@ describe('a query whose worker fails', () => {
     await expect(gateway.ask()).rejects.toMatchObject({ code: 'text_refused' });
     expect([gpu.begun.length, cpu.begun.length]).toEqual([2, 0]);
     await world.isAllGivenBack();
+  });
+});
+
+describe('a query between a tier that reads texts and one that reads token ids', () => {
+  it.each([
+    ['remote', 'cpu'],
+    ['cpu', 'remote'],
+  ] as const)('finds what it needs when it goes from %s to %s', async (...tiers) => {
+    const gateway = await world.gateway({ probes: false, tiers });
+    const [first, second] = [await world.worker(tiers[0]), await world.worker(tiers[1])];
+    first.act = 'fails';
+    const ids = idsOf();
+    const { answer, tier } = await gateway.ask({ ids, text: 'as the model reads it' });
+    expect(tier).toBe(tiers[1]);
+    expect(answer.vectors).toEqual(vectorOf(ids));
+    const [remote, local] = tiers[0] === 'remote' ? [first, second] : [second, first];
+    expect([remote.texts, local.texts]).toEqual([[['as the model reads it']], [undefined]]);
+  });
+
+  it('is probed with the canary’s text', async () => {
+    const gateway = await world.gateway({ probes: false, tiers: ['remote', 'cpu'] });
+    const [remote, cpu] = [await world.worker('remote'), await world.worker('cpu')];
+    await gateway.probe('remote');
+    await gateway.probe('cpu');
+    expect([remote.texts, cpu.texts]).toEqual([[[CANARY]], [undefined]]);
   });
 });
 

@@ -10,6 +10,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 
 export const SPACE = 'space-of-the-tests';
 /** The ids of the canary text in these tests: no query has them. */
+export const CANARY = 'a canary text';
 export const CANARY_IDS = Uint32Array.of(999_999, 999_998);
 /** Two milliseconds for a query of ten tokens. */
 const QUICK = { a: 1, b: 0.1 };
@@ -43,6 +44,8 @@ export class ScriptedWorker {
   /** First token ids of the queries that were begun, in order. */
   readonly begun: number[] = [];
   canaries = 0;
+  /** What jobs carried beside the ids, the canary's too. */
+  readonly texts: (readonly string[] | undefined)[] = [];
   readonly tier: TierName;
   readonly workerId: string;
   readonly #redis: Redis;
@@ -115,6 +118,7 @@ export class ScriptedWorker {
   async #handle(job: EmbedJob): Promise<EmbedReply> {
     const inputs = job.inputs.map(decodeTokenIds);
     const [ids = new Uint32Array()] = inputs;
+    this.texts.push(job.texts);
     if (ids[0] === CANARY_IDS[0]) this.canaries += 1;
     else this.begun.push(ids[0] ?? 0);
     if (this.delayMs > 0) await wait(this.delayMs);

@@ -20,7 +20,7 @@ import { HedgeBudget } from '../../src/tiers/hedge-budget.ts';
 import { QueryRouter, type RoutedAnswer, type RoutedQuery } from '../../src/tiers/query-router.ts';
 import { TierBoard } from '../../src/tiers/tier-board.ts';
 import { TierBreakers } from '../../src/tiers/tier-breakers.ts';
-import { CANARY_IDS, ScriptedWorker, SPACE, type ScriptedWorkerOptions } from './scripted-worker.ts';
+import { CANARY, CANARY_IDS, ScriptedWorker, SPACE, type ScriptedWorkerOptions } from './scripted-worker.ts';
 
 const silent = createLogger('test', 'silent');
 export const TIERS: readonly TierName[] = ['gpu', 'cpu'];
@@ -45,6 +45,8 @@ export interface Gateway {
   demanded: string[];
   /** Routes a query of ten tokens. */
   ask: (query?: Partial<RoutedQuery> & { id?: number }) => Promise<RoutedAnswer>;
+  /** Sends the canary text through a tier. */
+  probe: (tier: TierName) => Promise<void>;
   breaker: (tier?: TierName) => 'closed' | 'open' | 'half_open';
 }
 
@@ -116,7 +118,7 @@ export class TierWorld {
     );
   }
 
-  async gateway({ hedgePercent = 0, probes = true } = {}): Promise<Gateway> {
+  async gateway({ hedgePercent = 0, probes = true, tiers = TIERS } = {}): Promise<Gateway> {
     const redis = await connectRedis({ url: this.url, patience: 'fail-fast', log: silent });
     this.#onReset.push(() => redis.disconnect());
     const clock = new RedisClock(redis);
@@ -129,15 +131,17 @@ export class TierWorld {
     this.#onReset.push(() => workers.stop());
     const { log, lines: warnings } = fakeLog();
     const admissions = new Admissions(redis);
-    const board = new TierBoard({ tiers: TIERS, space: SPACE, workers, admissions, clock });
+    const board = new TierBoard({ tiers, space: SPACE, workers, admissions, clock });
     const records = new BreakerRecords(redis, () => void board.refresh().catch(() => undefined));
     this.#onReset.push(() => records.close());
+    const canary = { ids: CANARY_IDS, text: CANARY };
+    const probe = canaryProbe({ admissions, transport: sender, space: SPACE, canary });
     const breakers = new TierBreakers({
       gatewayId: randomUUID(),
       board,
       store: records,
       clock,
-      probe: canaryProbe({ admissions, transport: sender, space: SPACE, canary: CANARY_IDS }),
+      probe,
       log,
     });
     if (probes) breakers.start();
@@ -177,8 +181,9 @@ export class TierWorld {
       warnings,
       attempts,
       demanded,
-      ask: ({ id, ids = idsOf(id), ...query } = {}) =>
-        router.route({ ids, tokens: ids.length, deadlineMs: 2_000, firstTierOnly: false, ...query }),
+      ask: ({ id, ids = idsOf(id), text = `text ${id}`, ...query } = {}) =>
+        router.route({ ids, text, tokens: ids.length, deadlineMs: 2_000, firstTierOnly: false, ...query }),
+      probe,
       breaker: (tier = 'gpu') => stateOf(board.load(tier).breaker),
     };
     this.#gateways.push(gateway);
