@@ -74,7 +74,8 @@ export class AlignmentCheck {
 
   async #measure(reference: AlignmentReference): Promise<Alignment> {
     const ids = reference.canaries.map((canary) => canary.ids);
-    const { vectors } = await this.#parts.batcher.submit(ids, { lane: 'bulk' });
+    const texts = reference.canaries.map(({ text }) => text);
+    const { vectors } = await this.#parts.batcher.submit(ids, { lane: 'bulk', texts });
     return measureAlignment(reference, vectors);
   }
 }
