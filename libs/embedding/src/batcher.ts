@@ -84,7 +84,10 @@ export class Batcher {
     this.#options = options;
     this.#backend = backend;
     this.#fit = fit;
-    this.#waiting = new WaitingTexts({ bulkMs: bulkBatchMs, queryMs: queryBatchMs });
+    const costAlone = backend.interleaves
+      ? (ids: Uint32Array): number => backend.computedTokens([ids])
+      : undefined;
+    this.#waiting = new WaitingTexts({ bulkMs: bulkBatchMs, queryMs: queryBatchMs, costAlone });
   }
 
   /** Nothing runs, and nothing waits. */

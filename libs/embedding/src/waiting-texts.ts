@@ -14,6 +14,8 @@ export interface Batch {
 export interface BatchBounds {
   bulkMs: number;
   queryMs: number;
+  /** Tokens that a text costs, where each is computed alone; not there where a batch is padded to its longest text. */
+  costAlone?: ((ids: Uint32Array) => number) | undefined;
 }
 
 /** Four long chunks: what a larger batch works on falls out of the processor's caches (docs/benchmarks.md, "Indexing"). */
@@ -124,11 +126,13 @@ export class WaitingTexts {
     return lane === 'query' ? this.#takeQueries(most, fit) : this.#takeBulk(most);
   }
 
-  /** The oldest, and those like it. */
+  /** The oldest, and those like it; or, where nothing is padded, those that came next. */
   #takeQueries(most: number, fit: Fit): Item[] {
-    const taken = takeAlike(this.#lanes.query, { most, fit, lengthOf: ({ ids }) => ids.length });
+    const { query } = this.#lanes;
+    if (this.#bounds.costAlone) return query.splice(0, this.#countWithin(query, most));
+    const taken = takeAlike(query, { most, fit, lengthOf: ({ ids }) => ids.length });
     const isTaken = new Set(taken);
-    this.#lanes.query = this.#lanes.query.filter((item) => !isTaken.has(item));
+    this.#lanes.query = query.filter((item) => !isTaken.has(item));
     return taken;
   }
 
@@ -144,10 +148,20 @@ export class WaitingTexts {
     const hasWaited = performance.now() - oldest.request.submittedAt > BULK_PATIENCE_MS;
     const end = hasWaited ? bulk.indexOf(oldest) + 1 : bulk.length;
     const longestFirst = bulk.slice(0, end).reverse();
-    const count = countThatFits(
-      longestFirst.map(({ ids }) => ids),
-      most,
-    );
+    const count = this.#countWithin(longestFirst, most);
     return bulk.splice(end - count, count);
+  }
+
+  /** How many from the front a batch of so many tokens holds; one at least. */
+  #countWithin(items: readonly Item[], most: number): number {
+    const { costAlone } = this.#bounds;
+    if (!costAlone)
+      return countThatFits(
+        items.map(({ ids }) => ids),
+        most,
+      );
+    let left = most;
+    const end = items.findIndex(({ ids }, at) => (left -= costAlone(ids)) < 0 && at > 0);
+    return end === -1 ? items.length : end;
   }
 }

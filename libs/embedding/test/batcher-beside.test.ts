@@ -15,10 +15,11 @@ class FakeInterleavingBackend implements EmbeddingBackend {
   readonly begun: string[] = [];
   readonly #running = new Map<string, { finish: () => void; fail: (error: AppError) => void }>();
 
-  embed([ids]: readonly Uint32Array[], { lane = 'query' }: EmbedOptions = {}): Promise<Embedded> {
-    this.begun.push(`${lane} ${ids?.[0]}`);
+  embed(batch: readonly Uint32Array[], { lane = 'query' }: EmbedOptions = {}): Promise<Embedded> {
+    const vectors = Float32Array.from(batch, ([first = 0]) => first);
+    this.begun.push(`${lane} ${vectors[0]}`);
     return new Promise((resolve, fail) => {
-      const finish = (): void => resolve({ vectors: Float32Array.of(ids?.[0] ?? 0), ms: 40 });
+      const finish = (): void => resolve({ vectors, ms: 40 });
       this.#running.set(lane, { finish, fail });
     });
   }
@@ -91,6 +92,27 @@ describe('a model that computes bulk work in parts', () => {
     await backend.end('bulk');
     expect(await Promise.all([asked, texts])).toMatchObject([{ inferenceMs: 40 }, { inferenceMs: 40 }]);
     expect(fit.observed).toEqual([{ paddedTokens: 5, ms: 40 }]);
+  });
+
+  it('batches queries by what each costs alone: a long one among short ones pads nothing', async () => {
+    const backend = new FakeInterleavingBackend();
+    const batches: { texts: number; queryTokens: number }[] = [];
+    const batcher = new Batcher({
+      backend,
+      fit: new FitThatStays({ a: 0, b: 1 }),
+      queryBatchMs: 250,
+      onBatchStart: ({ texts, queryTokens }) => void batches.push({ texts, queryTokens }),
+    });
+    // Padded to the longest the first two alone would have 300 tokens.
+    const asked = [150, 20, 20, 60, 100].map((length, at) => batcher.submit([text(at + 1, length)], query));
+    await settled();
+    await backend.end('query');
+    await backend.end('query');
+    await Promise.all(asked);
+    expect(batches).toEqual([
+      { texts: 4, queryTokens: 250 },
+      { texts: 1, queryTokens: 100 },
+    ]);
   });
 
   it('that ends with a text of each lane has each of them alone the next time, and refuses the one that ends it', async () => {
