@@ -24,6 +24,14 @@ const even = (tokens: number): number => tokens - (tokens % 2);
 const BULK_PART_MS = 200;
 /** What a part needs in memory grows with it. */
 const MOST_TOKENS = 512;
+/**
+ * From 32 tokens on, attention on WebGPU goes another way in onnxruntime, and on some devices that way computes something else.
+ * So few at a time go the other one, which is right wherever it was tried.
+ */
+const SURE_TOKENS = 30;
+const CHECKED_LENGTHS = [33, 64];
+/** By cosine; what is wrong was seen to be below 0.9998 at these lengths, and rounding stays above 0.999999. */
+const LEAST_AGREEMENT = 0.9999;
 /** Before anything has been measured. */
 const FIRST_TOKENS = 8;
 /** How much one part moves what is known of the speed. */
@@ -44,6 +52,7 @@ export class Decoder implements Model {
   /** By the prefixes that were computed. */
   readonly #caches = new Map<Uint32Array, Cache>();
   #msPerToken: number | undefined;
+  #mostTokens = MOST_TOKENS;
 
   private constructor(session: InferenceSession) {
     this.#session = session;
@@ -58,14 +67,46 @@ export class Decoder implements Model {
     return session.inputNames.some((name) => name.startsWith(PAST));
   }
 
-  /** @param prefixes each an even number of token ids; computed here. */
-  static async create(session: InferenceSession, prefixes: readonly Uint32Array[]): Promise<Decoder> {
+  /**
+   * @param prefixes each an even number of token ids; computed here.
+   * @param checksParts computes two texts at once and in parts first: where their vectors differ, all texts go in short parts.
+   */
+  static async create(
+    session: InferenceSession,
+    prefixes: readonly Uint32Array[],
+    { checksParts = false }: { checksParts?: boolean } = {},
+  ): Promise<Decoder> {
     const decoder = new Decoder(session);
+    if (checksParts) await decoder.#checkParts();
     for (const ids of prefixes) {
-      const { cache } = await decoder.#step(decoder.#nothing, ids, { isLast: false });
+      let cache = decoder.#nothing;
+      while (cache.tokens < ids.length) {
+        const part = ids.subarray(cache.tokens, cache.tokens + decoder.#mostTokens);
+        ({ cache } = await decoder.#step(cache, part, { isLast: false }));
+      }
       decoder.#caches.set(ids, cache);
     }
     return decoder;
+  }
+
+  /** What is computed at once at most, where that had to be less than usual. */
+  get shortParts(): number | undefined {
+    return this.#mostTokens < MOST_TOKENS ? this.#mostTokens : undefined;
+  }
+
+  async #checkParts(): Promise<void> {
+    for (const length of CHECKED_LENGTHS) {
+      const text = Uint32Array.from({ length }, (_, at) => (at * 37 + 11) % 256);
+      const { vector: atOnce } = await this.#step(this.#nothing, text, { isLast: true });
+      let made = await this.#step(this.#nothing, text.subarray(0, SURE_TOKENS), { isLast: false });
+      for (let from = SURE_TOKENS; from < length; from += SURE_TOKENS) {
+        made = await this.#step(made.cache, text.subarray(from, from + SURE_TOKENS), { isLast: false });
+      }
+      const { vector } = made;
+      const cosine = atOnce.reduce((sum, value, at) => sum + value * (vector[at] ?? 0), 0);
+      // Not a number is no agreement.
+      if (!(cosine >= LEAST_AGREEMENT)) this.#mostTokens = SURE_TOKENS;
+    }
   }
 
   async *embed(texts: readonly Uint32Array[], lane: Lane): AsyncGenerator<Part, Float32Array> {
@@ -95,9 +136,9 @@ export class Decoder implements Model {
   }
 
   #tokensAtATime(lane: Lane): number {
-    if (lane === 'query') return MOST_TOKENS;
+    if (lane === 'query') return this.#mostTokens;
     if (this.#msPerToken === undefined) return FIRST_TOKENS;
-    return Math.max(2, even(Math.min(MOST_TOKENS, Math.floor(BULK_PART_MS / this.#msPerToken))));
+    return Math.max(2, even(Math.min(this.#mostTokens, Math.floor(BULK_PART_MS / this.#msPerToken))));
   }
 
   #learn(msPerToken: number): void {

@@ -38,10 +38,10 @@ export interface OpenedModel {
  * `model_damaged`: onnxruntime cannot read the model.
  */
 export async function openModel(options: Omit<LoadModel, 'type'>): Promise<OpenedModel> {
-  const { device, padTokenId, prefixes } = options;
+  const { device } = options;
   if (device === 'cpu') {
     const session = await openSession(options, {});
-    return { model: await modelOf(session, { padTokenId, prefixes }), proof: 'the CPU runs all nodes' };
+    return { model: await modelOf(session, options), proof: 'the CPU runs all nodes' };
   }
   const folder = await mkdtemp(join(tmpdir(), 'embergate-profile-'));
   try {
@@ -49,7 +49,7 @@ export async function openModel(options: Omit<LoadModel, 'type'>): Promise<Opene
     const session = await openSession(options, profiling);
     const model = await runFirst(session, options);
     session.endProfiling();
-    return { model, proof: await readProof(folder, options) };
+    return { model, proof: (await readProof(folder, options)) + partsNote(model, device) };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -88,9 +88,17 @@ function loadError(error: unknown, { device, onnxPath }: { device: Device; onnxP
 
 const modelOf = async (
   session: InferenceSession,
-  { padTokenId, prefixes }: Pick<LoadModel, 'padTokenId' | 'prefixes'>,
+  { padTokenId, prefixes, device }: Pick<LoadModel, 'padTokenId' | 'prefixes' | 'device'>,
 ): Promise<Model> =>
-  Decoder.runs(session) ? Decoder.create(session, prefixes) : new Encoder(session, padTokenId);
+  Decoder.runs(session)
+    ? Decoder.create(session, prefixes, { checksParts: device !== 'cpu' })
+    : new Encoder(session, padTokenId);
+
+function partsNote(model: Model, device: Device): string {
+  const tokens = model instanceof Decoder ? model.shortParts : undefined;
+  if (tokens === undefined) return '';
+  return `; texts go in parts of ${tokens} tokens, as ${device} computed longer ones wrongly`;
+}
 
 async function runFirst(session: InferenceSession, options: Omit<LoadModel, 'type'>): Promise<Model> {
   const { padTokenId, device } = options;

@@ -89,12 +89,17 @@ describe.skipIf(whyNoSoftwareGpu !== undefined)(`the model on a GPU${withoutGpu}
         isDecoder: true,
         nodesOnCpu: [...TOKEN_NODES],
       });
-      expect(onGpu.proof).toMatch(/^18 nodes with matrix work ran on webgpu/);
+      // SwiftShader is a device on which onnxruntime's attention over 32 tokens or more is wrong.
+      expect(onGpu.proof).toMatch(
+        /^18 nodes with matrix work ran on webgpu.*; texts go in parts of 30 tokens/,
+      );
       const query = Uint32Array.from([...text(8), ...text(9, 7)]);
       for (const [ids, lane] of [
         [text(5, 3), 'query'],
         [query, 'query'],
         [text(21, 5), 'bulk'],
+        [text(71, 4), 'query'],
+        [text(66, 6), 'bulk'],
       ] as const) {
         const [a, b] = [await onGpu.embed([ids], { lane }), await onCpu.embed([ids], { lane })];
         expect(cosine(a.vectors, b.vectors)).toBeGreaterThan(least);
