@@ -3,6 +3,7 @@ import { InferenceSession } from 'onnxruntime-node';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { whyNoCudaLibrary } from './cuda-libraries.ts';
 import { Decoder } from './decoder.ts';
 import type { Device } from './devices.ts';
 import { Encoder } from './encoder.ts';
@@ -83,7 +84,9 @@ function loadError(error: unknown, { device, onnxPath }: { device: Device; onnxP
   if (device === 'cpu' || message.startsWith('Load model from')) {
     return new AppError('model_damaged', `onnxruntime cannot load ${onnxPath}: ${message}`);
   }
-  return new AppError('device_unavailable', `onnxruntime cannot open the model on ${device}: ${message}`);
+  const library = device === 'cuda' ? whyNoCudaLibrary() : undefined;
+  const why = library === undefined ? message : `${message} ${library}.`;
+  return new AppError('device_unavailable', `onnxruntime cannot open the model on ${device}: ${why}`);
 }
 
 const modelOf = async (
