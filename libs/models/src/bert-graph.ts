@@ -26,7 +26,7 @@ export async function bertGraph(shape: BertShape, weights: WeightsFile): Promise
     return { name, elementType: FLOAT, dims, file: weights.file, offset, bytes };
   };
   const parts = await placeParts(encoder, {
-    words: mapped,
+    words: async (table) => ({ kind: 'float', table: await mapped(table) }),
     table: mapped,
     linear: async ({ name, outputs, inputs }) => ({
       matrix: { kind: 'float', weight: await mapped({ name: `${name}.weight`, dims: [outputs, inputs] }) },

@@ -60,9 +60,7 @@ function shapeConstants(graph: GraphBuilder, shape: EncoderShape): Sizes {
 /** Token + position, where there is a table of them, + type 0 (single texts only), normalised: [tokens, hidden]. */
 function embedTokens(common: Common): string {
   const { graph, shape, weights } = common;
-  const { elementType } = weights.words;
-  const rows = graph.add('Gather', [graph.external(weights.words), 'input_ids']);
-  const words = elementType === FLOAT ? rows : graph.add('Cast', [rows], { to: { int: FLOAT } });
+  const words = graph.tokenRows(weights.words, 'input_ids');
   const positions = weights.positions && embedPositions(graph, weights.positions);
   const type = graph.add('Gather', [graph.external(weights.types), graph.integers('type', [0])]);
   const same = positions ? graph.add('Add', [positions, type]) : type;

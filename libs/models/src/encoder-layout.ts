@@ -26,6 +26,10 @@ export interface TensorName {
   dims: number[];
 }
 
+export interface TableName extends TensorName {
+  dims: [rows: number, width: number];
+}
+
 export interface NormName {
   weight: TensorName;
   bias: TensorName;
@@ -56,8 +60,8 @@ export interface EncoderLayer<Linear, Norm> {
   outputNorm: Norm;
 }
 
-export interface EncoderParts<Linear, Norm, Table> {
-  words: Table;
+export interface EncoderParts<Linear, Norm, Table, Words = Table> {
+  words: Words;
   positions?: Table;
   types: Table;
   embeddingNorm: Norm;
@@ -68,10 +72,10 @@ export interface EncoderParts<Linear, Norm, Table> {
 export const WORDS = 'embeddings.word_embeddings.weight';
 
 /** Where a checkpoint has what, under the names that Hugging Face gives. */
-export function encoderLayout(shape: EncoderShape): EncoderParts<LinearName, NormName, TensorName> {
+export function encoderLayout(shape: EncoderShape): EncoderParts<LinearName, NormName, TableName> {
   const { kind, vocabulary, hidden, positions, types } = shape;
   const isBert = kind === 'bert';
-  const table = (name: string, rows: number): TensorName => ({
+  const table = (name: string, rows: number): TableName => ({
     name: `embeddings.${name}_embeddings.weight`,
     dims: [rows, hidden],
   });

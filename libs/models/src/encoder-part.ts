@@ -2,7 +2,7 @@ import type { AttentionMask } from './encoder-attention.ts';
 import type { EncoderLayer, EncoderParts, EncoderShape } from './encoder-layout.ts';
 import type { GraphBuilder } from './graph-builder.ts';
 import { FLOAT, FLOAT16, type ExternalTensor } from './onnx-writer.ts';
-import type { BlockLinear } from './placed-weights.ts';
+import type { BlockLinear, TokenTable } from './placed-weights.ts';
 
 /** Floats [outputs, inputs], which is Gemm with transB, or integers in blocks. */
 export interface PlacedLinear {
@@ -15,7 +15,7 @@ export interface PlacedNorm {
   bias: ExternalTensor;
 }
 
-export interface EncoderWeights extends EncoderParts<PlacedLinear, PlacedNorm, ExternalTensor> {
+export interface EncoderWeights extends EncoderParts<PlacedLinear, PlacedNorm, ExternalTensor, TokenTable> {
   /** [positions, headSize / 2] each, of the type that attention computes in. */
   rotation?: { cosines: ExternalTensor; sines: ExternalTensor };
   /** Whether attention and linear layers compute in float16. */

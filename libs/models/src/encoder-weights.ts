@@ -9,6 +9,7 @@ import {
   type EncoderShape,
   type LinearName,
   type NormName,
+  type TableName,
   type TensorName,
 } from './encoder-layout.ts';
 import type { ExternalTensor } from './onnx-writer.ts';
@@ -20,6 +21,7 @@ import {
   placeTokens,
   type Placing,
   type Precision,
+  type TokenTable,
 } from './placed-weights.ts';
 import type { WeightsWriter } from './weights-writer.ts';
 
@@ -28,7 +30,7 @@ const PREFIXES = ['', 'bert.', 'model.', 'nomic_bert.'];
 
 /** How each kind of part gets its weights. */
 export interface PartPlacing {
-  words: (table: TensorName) => Promise<ExternalTensor>;
+  words: (table: TableName) => Promise<TokenTable>;
   table: (table: TensorName) => Promise<ExternalTensor>;
   linear: (linear: LinearName) => Promise<PlacedLinear>;
 }
@@ -96,7 +98,7 @@ export async function placeParts(
   shape: EncoderShape,
   place: PartPlacing,
   onLayer: (done: number) => void = () => undefined,
-): Promise<EncoderParts<PlacedLinear, PlacedNorm, ExternalTensor>> {
+): Promise<EncoderParts<PlacedLinear, PlacedNorm, ExternalTensor, TokenTable>> {
   const layout = encoderLayout(shape);
   const norm = async ({ weight, bias }: NormName): Promise<PlacedNorm> => ({
     weight: await place.table(weight),

@@ -1,9 +1,10 @@
-import type { BlockLinear } from './placed-weights.ts';
-import type { Attributes, ExternalTensor, Graph, Node } from './onnx-writer.ts';
+import type { BlockLinear, TokenTable } from './placed-weights.ts';
+import { FLOAT, type Attributes, type ExternalTensor, type Graph, type Node } from './onnx-writer.ts';
 
 /** onnxruntime's fused operators; all others are ONNX's own. */
 const FUSED: ReadonlySet<string> = new Set([
   'BiasGelu',
+  'GatherBlockQuantized',
   'GroupQueryAttention',
   'MatMulNBits',
   'MultiHeadAttention',
@@ -39,6 +40,25 @@ export class GraphBuilder {
       bits: { int: bits },
       block_size: { int: block },
       accuracy_level: { int: 4 },
+    });
+  }
+
+  /** The rows of these tokens, float32. Only the rows that are read are converted. */
+  tokenRows(tokens: TokenTable, ids: string): string {
+    if (tokens.kind === 'float') {
+      const { table } = tokens;
+      const rows = this.add('Gather', [this.external(table), ids]);
+      return table.elementType === FLOAT ? rows : this.add('Cast', [rows], { to: { int: FLOAT } });
+    }
+    const { weight, scales, layout } = tokens;
+    const { outputs, inputs, bits, block } = layout;
+    const table = this.external({ ...weight, dims: [outputs, inputs] });
+    const perBlock = this.external({ ...scales, dims: [outputs, inputs / block] });
+    return this.add('GatherBlockQuantized', [table, ids, perBlock], {
+      bits: { int: bits },
+      block_size: { int: block },
+      gather_axis: { int: 0 },
+      quantize_axis: { int: 1 },
     });
   }
 

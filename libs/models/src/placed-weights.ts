@@ -42,14 +42,25 @@ export function addComputed(
   return to.add({ name, type: 'float16', dims }, toFloat16(name, parts));
 }
 
-/** A table of tokens. float16 even beside integers: a query reads a dozen rows of it, and the rest stays on the disk. */
-export function placeTokens(
-  { from, to, precision, prefix }: Placing,
-  { name, dims, as = name }: NamedTensor & { as?: string },
-): Promise<ExternalTensor> {
+/** Rows of tokens: floats, or integers in blocks, which GatherBlockQuantized reads. */
+export type TokenTable = { kind: 'float'; table: ExternalTensor } | BlockLinear;
+
+const TOKEN_BLOCK = 32;
+
+/**
+ * Beside integers of any width the table is one of 8 bits: a query reads a dozen rows of it, the rest stays on the disk, and a GPU
+ * needs no float16 to read it. Rows that no block divides stay floats.
+ */
+export async function placeTokens(
+  placing: Placing,
+  { name, dims }: { name: string; dims: readonly [vocabulary: number, width: number] },
+): Promise<TokenTable> {
+  const { from, to, precision, prefix } = placing;
   const rows = from.rows(`${prefix}${name}`, dims);
-  if (precision.kind === 'float32') return to.add({ name: as, type: 'float32', dims }, rows);
-  return to.add({ name: as, type: 'float16', dims }, toFloat16(name, rows));
+  const [outputs, inputs] = dims;
+  if (precision.kind !== 'blocks' || inputs % TOKEN_BLOCK !== 0)
+    return { kind: 'float', table: await addComputed(placing, { name, dims }, rows) };
+  return placeBlocks(to, { name, layout: { outputs, inputs, bits: 8, block: TOKEN_BLOCK } }, rows);
 }
 
 /** What stays float32 in every variant: norms, tables that are read row by row and small. */

@@ -8,7 +8,7 @@ import {
   type Graph,
   type GraphValue,
 } from './onnx-writer.ts';
-import type { BlockLinear } from './placed-weights.ts';
+import type { BlockLinear, TokenTable } from './placed-weights.ts';
 
 /** What config.json says of a Qwen2 decoder, as far as the graph depends on it. */
 export interface Qwen2Shape {
@@ -45,8 +45,7 @@ export interface Qwen2Layer {
 
 /** Where a build has put the weights. */
 export interface Qwen2Weights {
-  /** [vocabulary, hidden], of any float type. */
-  tokens: ExternalTensor;
+  tokens: TokenTable;
   /** [positions, headSize / 2], of the type that attention and linear layers compute in: float32 or float16. */
   cosines: ExternalTensor;
   sines: ExternalTensor;
@@ -82,7 +81,7 @@ export const keysAndValues = (direction: 'past' | 'present', layers: number): st
  */
 export function qwen2Graph(shape: Qwen2Shape, weights: Qwen2Weights): Graph {
   const graph = new GraphBuilder();
-  let states = embedTokens(graph, weights.tokens);
+  let states = graph.tokenRows(weights.tokens, 'input_ids');
   let normed = graph.add(
     'SimplifiedLayerNormalization',
     [states, graph.external(weights.layers[0]?.inputNorm ?? weights.norm)],
@@ -164,16 +163,10 @@ const toStates = ({ graph, weights }: Part, value: string): string =>
   isHalf(weights) ? graph.add('Cast', [value], { to: { int: FLOAT } }) : value;
 
 /**
- * The nodes that {@link embedTokens} adds, by the names that they get as the graph's first. They may stay on the CPU beside a
- * GPU: they do no matrix work, the table is large, and not every GPU reads float16.
+ * The nodes that read the token table, by the names that they get as the graph's first. They may stay on the CPU beside a GPU: they
+ * do no matrix work, the table is large, and not every GPU reads float16.
  */
-export const TOKEN_NODES: readonly string[] = ['Gather_0', 'Cast_1'];
-
-/** [batch, sequence, hidden]. The table stays in its own type: only the rows that are read are converted. */
-function embedTokens(graph: GraphBuilder, table: ExternalTensor): string {
-  const rows = graph.add('Gather', [graph.external(table), 'input_ids']);
-  return table.elementType === FLOAT ? rows : graph.add('Cast', [rows], { to: { int: FLOAT } });
-}
+export const TOKEN_NODES: readonly string[] = ['GatherBlockQuantized_0', 'Gather_0', 'Cast_1'];
 
 /** [batch, sequence, heads * headSize]. */
 function attention(part: Part, normed: string): string {

@@ -37,8 +37,7 @@ export async function placeQwen2Weights(
   const { vocabulary, hidden, positions, headSize, ropeTheta: theta } = shape;
   // Checkouts of a language model have `model.`.
   const place: Placing = { ...parts, prefix: from.has('embed_tokens.weight') ? '' : 'model.' };
-  const table = { name: 'embed_tokens.weight', dims: [vocabulary, hidden], as: 'tokens' };
-  const tokens = await placeTokens(place, table);
+  const tokens = await placeTokens(place, { name: 'embed_tokens.weight', dims: [vocabulary, hidden] });
   const rotation = await placeRotation(place, { positions, headSize, theta });
   onLayer(1);
   const layers: Qwen2Layer[] = [];

@@ -159,9 +159,15 @@ describe('a Qwen2 checkout', () => {
 });
 
 describe('a checkout that is damaged, hostile or something else', () => {
-  const refuses = async (folder: string, code: string, words: RegExp) => {
+  const refuses = async (folder: string, code: string, words: RegExp) =>
+    refusesAt('int4', folder, { code, words });
+  const refusesAt = async (
+    variant: BuildVariant,
+    folder: string,
+    { code, words }: { code: string; words: RegExp },
+  ) => {
     const out = newFolder();
-    await expect(build(folder, 'int4', out)).rejects.toMatchObject({
+    await expect(build(folder, variant, out)).rejects.toMatchObject({
       code,
       message: expect.stringMatching(words),
     });
@@ -266,10 +272,11 @@ describe('a checkout that is damaged, hostile or something else', () => {
     const large = await checkout();
     const path = join(large, 'model.safetensors');
     const bytes = await readFile(path);
-    // The token table is the first tensor, and stays float16 beside integers.
+    // The token table is the first tensor.
     bytes.writeFloatLE(1e6, 8 + Number(bytes.readBigUInt64LE()));
     await writeFile(path, bytes);
-    await refuses(large, 'model_damaged', /embed_tokens\.weight has a value that float16 cannot hold/);
+    const words = /embed_tokens\.weight has a value that float16 cannot hold/;
+    await refusesAt('fp16', large, { code: 'model_damaged', words });
     await expect(build(large, 'fp32')).resolves.toBeDefined();
   });
 
