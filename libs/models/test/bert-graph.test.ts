@@ -1,8 +1,11 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { BUILD_VARIANTS, buildCheckout } from '../src/build-checkout.ts';
+import { catalogModel } from '../src/catalog.ts';
+import { readCheckout } from '../src/checkout.ts';
 import {
   MANIFEST_FILE,
   MANIFEST_VERSION,
@@ -22,24 +25,35 @@ interface Golden {
 let modelDir: string;
 let model: InstalledModel;
 let session: InferenceSession;
+const sessions: InferenceSession[] = [];
 let goldens: Golden[];
 beforeAll(async () => {
   // Built anew: the installed graph may be older than what is tested.
   modelDir = await mkdtemp(join(tmpdir(), 'embergate-graph-'));
   model = await pullModel(MODEL, { modelDir, sourceFolder: (await realModel()).folder });
   goldens = JSON.parse(await readFile(referenceFile, 'utf8')) as Golden[];
-  session = await InferenceSession.create(model.onnxPath, {
-    intraOpNumThreads: 2,
-    extra: { session: { intra_op: { allow_spinning: '0' } } },
-  });
+  session = await open(model);
 });
 afterAll(async () => {
-  await session.release();
+  for (const opened of sessions) await opened.release();
   await rm(modelDir, { recursive: true });
 });
 
+async function open({ onnxPath }: InstalledModel): Promise<InferenceSession> {
+  const opened = await InferenceSession.create(onnxPath, {
+    intraOpNumThreads: 2,
+    extra: { session: { intra_op: { allow_spinning: '0' } } },
+  });
+  sessions.push(opened);
+  return opened;
+}
+
 /** One batch, padded on the right to its longest text or to `length`. */
-async function embed(texts: ArrayLike<number>[], length = Math.max(...texts.map((ids) => ids.length))) {
+async function embed(
+  texts: ArrayLike<number>[],
+  length = Math.max(...texts.map((ids) => ids.length)),
+  by = session,
+) {
   const ids = new BigInt64Array(texts.length * length).fill(BigInt(model.padTokenId));
   const mask = new BigInt64Array(texts.length * length);
   texts.forEach((text, row) => {
@@ -47,7 +61,7 @@ async function embed(texts: ArrayLike<number>[], length = Math.max(...texts.map(
     mask.fill(1n, row * length, row * length + text.length);
   });
   const dims = [texts.length, length];
-  const output = await session.run({
+  const output = await by.run({
     input_ids: new Tensor('int64', ids, dims),
     attention_mask: new Tensor('int64', mask, dims),
   });
@@ -81,6 +95,53 @@ test('neither padding nor the other texts of a batch change a vector', async () 
   );
   together.forEach((vector, row) => expect(dot(vector, alone[row]!)).toBeGreaterThan(0.999999));
   padded.forEach((vector, row) => expect(dot(vector, alone[row]!)).toBeGreaterThan(0.999999));
+});
+
+/** The files of the catalog's model as its publisher lays them out. */
+async function checkoutOfModel(folder: string): Promise<string> {
+  const entry = catalogModel(MODEL);
+  const { layers, heads, hidden, inner, vocabulary, positions } = entry.architecture;
+  const files = {
+    'config.json': {
+      model_type: 'bert',
+      hidden_size: hidden,
+      intermediate_size: inner,
+      num_hidden_layers: layers,
+      num_attention_heads: heads,
+      vocab_size: vocabulary,
+      type_vocab_size: 2,
+      max_position_embeddings: positions,
+      layer_norm_eps: 1e-12,
+      hidden_act: 'gelu',
+      pad_token_id: 0,
+    },
+    'modules.json': ['Transformer', 'Pooling', 'Normalize'].map((name, idx) => {
+      return { idx, path: idx === 0 ? '' : `${idx}_${name}`, type: `sentence_transformers.models.${name}` };
+    }),
+    '1_Pooling/config.json': { pooling_mode_mean_tokens: true },
+    'sentence_bert_config.json': { max_seq_length: entry.maxTokens, do_lower_case: false },
+  };
+  await mkdir(join(folder, '1_Pooling'), { recursive: true });
+  for (const [name, content] of Object.entries(files))
+    await writeFile(join(folder, name), JSON.stringify(content));
+  for (const { path } of entry.files) await symlink(join(model.folder, path), join(folder, path));
+  return folder;
+}
+
+test('built from its checkout it is the same model, and its variants agree', async () => {
+  const checkout = await readCheckout(await checkoutOfModel(join(modelDir, 'checkout')));
+  expect(checkout).toMatchObject({ maxTokens: model.maxTokens, padTokenId: model.padTokenId });
+  expect(checkout.space).toMatchObject({ dimensions: 384, pooling: 'mean', normalize: true });
+  const floors = { fp32: 0.999999, fp16: 0.9999, int8: 0.999, int4: 0.95 };
+  for (const variant of BUILD_VARIANTS) {
+    const out = join(modelDir, variant);
+    const built = await open(await buildCheckout(checkout, { variant, out }));
+    for (const { ids, text, vector } of goldens) {
+      const [found] = await embed([ids], ids.length, built);
+      expect(dot(found!, vector), `${variant}: ${text}`).toBeGreaterThan(floors[variant]);
+      if (variant === 'fp32') expect(largestDifference(found!, vector), text).toBeLessThan(2e-6);
+    }
+  }
 });
 
 test('a query finds the text that it is about', async () => {
