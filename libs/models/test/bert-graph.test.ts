@@ -132,7 +132,7 @@ test('built from its checkout it is the same model, and its variants agree', asy
   const checkout = await readCheckout(await checkoutOfModel(join(modelDir, 'checkout')));
   expect(checkout).toMatchObject({ maxTokens: model.maxTokens, padTokenId: model.padTokenId });
   expect(checkout.space).toMatchObject({ dimensions: 384, pooling: 'mean', normalize: true });
-  const floors = { fp32: 0.999999, fp16: 0.9999, int8: 0.999, int4: 0.95 };
+  const floors = { fp32: 0.999999, fp16: 0.9999, int8: 0.999, int4: 0.93 };
   for (const variant of BUILD_VARIANTS) {
     const out = join(modelDir, variant);
     const built = await open(await buildCheckout(checkout, { variant, out }));
