@@ -6,8 +6,8 @@ import { findModel } from '@embergate/models/installed-model.ts';
 import { encodeOnnxModel, FLOAT, INT64 } from '@embergate/models/onnx-writer.ts';
 import { TOKEN_NODES } from '@embergate/models/qwen2-graph.ts';
 import { createLogger } from '@embergate/platform/logs.ts';
-import { SMALL_QWEN2 } from '@embergate/testing/random-architectures.ts';
-import { writeRandomCheckpoint } from '@embergate/testing/random-checkpoint.ts';
+import { SMALL_BERT, SMALL_NOMIC, SMALL_QWEN2 } from '@embergate/testing/random-architectures.ts';
+import { writeRandomCheckpoint, type CheckpointOptions } from '@embergate/testing/random-checkpoint.ts';
 import { temporaryFolder } from '@embergate/testing/running-embergate.ts';
 import { softwareGpu, whyNoSoftwareGpu, type SoftwareGpu } from '@embergate/testing/software-gpu.ts';
 import { writeFile } from 'node:fs/promises';
@@ -51,11 +51,15 @@ describe.skipIf(whyNoSoftwareGpu !== undefined)(`the model on a GPU${withoutGpu}
     await gpu.remove();
   });
 
-  async function build(variant: 'fp32' | 'int8' | 'int4'): Promise<string> {
-    const checkout = join(folder.path, `checkout-${variant}`);
-    await writeRandomCheckpoint(checkout, { shape: SMALL_QWEN2, type: 'F32' });
+  async function build(
+    variant: 'fp32' | 'int8' | 'int4',
+    shape: CheckpointOptions['shape'] = SMALL_QWEN2,
+  ): Promise<string> {
+    const name = `${variant}-${'kind' in shape ? shape.kind : 'qwen2'}`;
+    const checkout = join(folder.path, `checkout-${name}`);
+    await writeRandomCheckpoint(checkout, { shape, type: 'F32' });
     await writeFile(join(checkout, 'tokenizer.json'), '{}');
-    const out = join(folder.path, variant);
+    const out = join(folder.path, name);
     return (await buildCheckout(await readCheckout(checkout), { variant, out })).onnxPath;
   }
 
@@ -106,6 +110,21 @@ describe.skipIf(whyNoSoftwareGpu !== undefined)(`the model on a GPU${withoutGpu}
       }
     },
   );
+
+  it.each([SMALL_BERT, SMALL_NOMIC])('an encoder has its vectors, padded and not: $kind', async (shape) => {
+    for (const [variant, least] of [
+      ['fp32', 0.99999],
+      ['int8', 0.999],
+    ] as const) {
+      const [onGpu, onCpu] = await bothOf({ onnxPath: await build(variant, shape) });
+      const batch = [text(40, 3), text(3), text(17, 5)];
+      const [{ vectors: a }, { vectors: b }] = [await onGpu.embed(batch), await onCpu.embed(batch)];
+      batch.forEach((_, row) => {
+        const of = (all: Float32Array) => all.subarray(row * shape.hidden, (row + 1) * shape.hidden);
+        expect(cosine(of(a), of(b)), variant).toBeGreaterThan(least);
+      });
+    }
+  });
 
   it('a model with matrix work that the GPU does not know is refused, with the names of its nodes', async () => {
     const onnxPath = join(folder.path, 'doubles.onnx');
