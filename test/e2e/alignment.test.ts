@@ -1,8 +1,7 @@
 import type { EmbergateClient } from '@embergate/client/client.ts';
 import type { Cluster } from '@embergate/contracts/http-cluster.ts';
 import { isEnded } from '@embergate/contracts/index-job.ts';
-import { MANIFEST_FILE, manifestSchema, modelFolder } from '@embergate/models/installed-model.ts';
-import { catalogModel } from '@embergate/models/catalog.ts';
+import { findModel, MANIFEST_FILE, manifestSchema } from '@embergate/models/installed-model.ts';
 import { DEFAULT_MODEL } from '@embergate/contracts/settings.ts';
 import { createLogger } from '@embergate/platform/logs.ts';
 import { AlignmentReferences } from '@embergate/queue/alignment-references.ts';
@@ -48,7 +47,7 @@ describe('a gpu worker whose model is not the one that the collection was embedd
 
   beforeAll(async () => {
     folder = await temporaryFolder('alignment');
-    genuine = modelFolder(inject('modelDir'), catalogModel(DEFAULT_MODEL).space);
+    genuine = (await findModel(DEFAULT_MODEL, { modelDir: inject('modelDir') })).folder;
     model = join(folder.path, 'model');
     await cp(genuine, model, { recursive: true });
     await spoil(model);

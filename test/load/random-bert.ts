@@ -1,5 +1,4 @@
-import type { CatalogModel } from '@embergate/models/catalog.ts';
-import { buildModel } from '@embergate/models/build.ts';
+import { buildModel, type DirectBuild } from '@embergate/models/build.ts';
 import { sha256OfFile } from '@embergate/models/file-hash.ts';
 import { DEFAULT_MODEL } from '@embergate/contracts/settings.ts';
 import { findModel, type InstalledModel } from '@embergate/models/installed-model.ts';
@@ -34,7 +33,7 @@ export async function writeRandomBert(
   await copyFile(tokenizerOf.tokenizerPath, join(folder, TOKENIZER));
   await writeSafetensors(join(folder, WEIGHTS), tensorShapes({ layers, hidden }));
   const files = await Promise.all([WEIGHTS, TOKENIZER].map((path) => describe(folder, path)));
-  const model: CatalogModel = {
+  const model: DirectBuild = {
     space: {
       model: `random-bert-${layers}x${hidden}`,
       revision: '0'.repeat(40),
@@ -43,7 +42,6 @@ export async function writeRandomBert(
       normalize: true,
       prompts: { query: '', document: '' },
     },
-    license: 'none',
     maxTokens: MAX_TOKENS,
     padTokenId: 0,
     architecture: {
@@ -59,7 +57,6 @@ export async function writeRandomBert(
     files,
     weights: WEIGHTS,
     tokenizer: TOKENIZER,
-    sources: { hub: 'none' },
   };
   return buildModel(model, folder);
 }

@@ -4,8 +4,10 @@ import {
   modelSettings,
   redisSettings,
   storeSettings,
+  workerSettings,
 } from '@embergate/contracts/settings.ts';
-import { defaultModelDir } from '@embergate/models/installed-model.ts';
+import { defaultModelDir, type FindOptions } from '@embergate/models/installed-model.ts';
+import type { PullOptions } from '@embergate/models/pull.ts';
 import { Option, type Command } from 'commander';
 import { z } from 'zod';
 
@@ -14,6 +16,7 @@ export const cliSettings = z.object({
   ...storeSettings,
   ...modelSettings,
   ...gatewaySettings,
+  EMBEDDING_DEVICE: workerSettings.EMBEDDING_DEVICE,
   REDIS_URL: redisSettings.REDIS_URL.optional(),
   EMBERGATE_SOURCE: z.string().optional(),
   EMBERGATE_URL: z.string().optional(),
@@ -54,3 +57,19 @@ export function clientOf({ config }: CliContext, { url, apiKey }: RemoteOptions)
 
 export const modelDirOf = ({ config, home }: CliContext): string =>
   config.MODEL_DIR ?? defaultModelDir({ home, platform: process.platform });
+
+/** Where models are looked for. */
+export const findOptionsOf = (context: CliContext): FindOptions => ({
+  modelDir: modelDirOf(context),
+  catalogFile: context.config.MODEL_CATALOG,
+  variant: context.config.EMBEDDING_VARIANT,
+});
+
+/** Where they are fetched from. */
+export const pullOptionsOf = (context: CliContext): PullOptions => ({
+  modelDir: modelDirOf(context),
+  catalogFile: context.config.MODEL_CATALOG,
+  hubUrl: context.config.MODEL_HUB_URL,
+  mirrorUrl: context.config.MODEL_MIRROR_URL,
+  signal: context.signal,
+});

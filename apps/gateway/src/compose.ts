@@ -72,6 +72,7 @@ export interface GatewayParts {
   store: StoreChoice;
   model: string;
   modelDir: string;
+  catalogFile: string | undefined;
   tiers: readonly TierName[];
   queryDeadlineMs: number;
   hedgePercent: number;
@@ -90,7 +91,10 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
     );
   }
   const keys = parts.apiKeysFile === undefined ? null : await loadApiKeys(parts.apiKeysFile);
-  const model = await findModel(parts.model, { modelDir: parts.modelDir });
+  const model = await findModel(parts.model, {
+    modelDir: parts.modelDir,
+    catalogFile: parts.catalogFile,
+  });
   const tokenizer = await loadTokenizer(model.tokenizerPath, { maxTokens: model.maxTokens });
 
   const redis = await connectRedis({ url: parts.redisUrl, patience: 'fail-fast', log });

@@ -39,6 +39,7 @@ await runProcess({
       redisUrl: config.REDIS_URL,
       store: chooseStore(config),
       model: config.EMBEDDING_MODEL,
+      catalogFile: config.MODEL_CATALOG,
       modelDir: config.MODEL_DIR ?? defaultModelDir({ home: homedir(), platform: process.platform }),
       tiers: config.EMBEDDING_TIERS,
       queryDeadlineMs: config.QUERY_DEADLINE_MS,

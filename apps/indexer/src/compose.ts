@@ -24,6 +24,7 @@ export interface IndexerParts {
   store: StoreChoice;
   model: string;
   modelDir: string;
+  catalogFile: string | undefined;
   tiers: readonly TierName[];
   /** Where git sources are cloned to, and removed from again. */
   clonesDir: string;
@@ -40,7 +41,10 @@ const SWEEP_INTERVAL_MS = 30_000;
 /** Starts an indexer: it takes jobs at once, and waits inside a job for a worker that embeds. */
 export async function composeIndexer(parts: IndexerParts): Promise<void> {
   const { log, lifecycle, tiers, clonesDir } = parts;
-  const model = await findModel(parts.model, { modelDir: parts.modelDir });
+  const model = await findModel(parts.model, {
+    modelDir: parts.modelDir,
+    catalogFile: parts.catalogFile,
+  });
   const tokenizer = await loadTokenizer(model.tokenizerPath, { maxTokens: model.maxTokens });
   const redis = await connectRedis({ url: parts.redisUrl, patience: 'patient', log });
   lifecycle.onClose('redis', () => redis.disconnect());

@@ -35,6 +35,7 @@ await runProcess({
       redisUrl: config.REDIS_URL,
       store: chooseStore(config),
       model: config.EMBEDDING_MODEL,
+      catalogFile: config.MODEL_CATALOG,
       modelDir: config.MODEL_DIR ?? defaultModelDir({ home: homedir(), platform: process.platform }),
       tiers: config.EMBEDDING_TIERS,
       clonesDir: join(config.DATA_DIR, 'clones'),

@@ -28,7 +28,10 @@ export interface WorkerParts {
   lifecycle: Lifecycle;
   redisUrl: string;
   model: string;
+  /** Of several builds of the model, this one; the device decides where none is named. */
+  variant: string | undefined;
   modelDir: string;
+  catalogFile: string | undefined;
   tier: TierName;
   device: AskedDevice;
   /** Below them this worker takes no work. */
@@ -50,7 +53,13 @@ export async function composeWorker(
 ): Promise<{ workerId: string; childPid: number | undefined }> {
   const { log, lifecycle, tier } = parts;
   const plan = planDevices(tier, parts.device, log);
-  const model = await findModel(parts.model, { modelDir: parts.modelDir });
+  const { variant, modelDir, catalogFile } = parts;
+  const model = await findModel(parts.model, {
+    variant,
+    modelDir,
+    catalogFile,
+    device: plan.devices[0] === 'cpu' ? 'cpu' : 'gpu',
+  });
 
   const redis = await connectRedis({ url: parts.redisUrl, patience: 'patient', log });
   lifecycle.onClose('redis', () => redis.disconnect());

@@ -29,6 +29,8 @@ await runProcess({
       lifecycle,
       redisUrl: config.REDIS_URL,
       model: config.EMBEDDING_MODEL,
+      variant: config.EMBEDDING_VARIANT,
+      catalogFile: config.MODEL_CATALOG,
       modelDir: config.MODEL_DIR ?? defaultModelDir({ home: homedir(), platform: process.platform }),
       tier: config.WORKER_TIER,
       device: config.EMBEDDING_DEVICE,

@@ -54,6 +54,10 @@ export const storeSettings = {
 export const modelSettings = {
   MODEL_DIR: z.string().optional(),
   EMBEDDING_MODEL: z.string().default(DEFAULT_MODEL),
+  EMBEDDING_VARIANT: z.string().optional(),
+  MODEL_CATALOG: z.string().optional(),
+  MODEL_HUB_URL: url('http:', 'https:').optional(),
+  MODEL_MIRROR_URL: url('http:', 'https:').optional(),
 };
 
 const tiersSetting = z

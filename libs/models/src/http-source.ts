@@ -1,13 +1,8 @@
-import { request as requestHttp, type IncomingMessage } from 'node:http';
-import { request as requestHttps } from 'node:https';
-import type { PartialFile } from './partial-file.ts';
 import { AppError, toAppError } from '@embergate/contracts/errors.ts';
+import type { IncomingMessage } from 'node:http';
+import { BrokenConnection, expectStatus, failed, get, isBrokenConnection, messageOf } from './http-get.ts';
+import type { PartialFile } from './partial-file.ts';
 
-/** A hub that is out of reach should cost little: other sources are waiting. */
-const CONNECT_TIMEOUT_MS = 4_000;
-/** No byte for so long: a mirror that has to fetch the file itself first may take a while. */
-const STALL_TIMEOUT_MS = 60_000;
-const MAX_REDIRECTS = 5;
 /** Attempts in a row that bring no new byte. */
 const MAX_FRUITLESS_ATTEMPTS = 2;
 
@@ -48,7 +43,7 @@ async function receiveAll(url: string, partial: PartialFile, options: DownloadOp
       if (error instanceof AppError) throw error;
       fruitless = partial.bytes > before ? 0 : fruitless + 1;
       if (fruitless >= MAX_FRUITLESS_ATTEMPTS || !isBrokenConnection(error))
-        throw failed(messageOf(error), error);
+        throw failed(messageOf(error), { cause: error });
     }
   }
 }
@@ -76,79 +71,10 @@ async function expectFile(response: IncomingMessage, partial: PartialFile): Prom
     if (Number(start) === partial.bytes) return;
     throw failed(`the answer to a range request starts at ${start} instead of ${partial.bytes}`);
   }
-  if (status !== 200) throw failed(`HTTP ${status}`);
+  expectStatus(response);
   await partial.restart();
   const length = response.headers['content-length'];
   if (length !== undefined && Number(length) !== partial.file.bytes) {
     throw failed(`${partial.file.path} has ${length} bytes there, ${partial.file.bytes} are needed`);
   }
-}
-
-async function get(
-  url: URL,
-  options: { from: number; signal?: AbortSignal | undefined },
-): Promise<IncomingMessage> {
-  let target = url;
-  for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
-    const response = await requestOnce(target, options);
-    const { location } = response.headers;
-    if (
-      response.statusCode === undefined ||
-      response.statusCode < 300 ||
-      response.statusCode > 399 ||
-      !location
-    ) {
-      return response;
-    }
-    response.destroy();
-    const next = new URL(location, target);
-    if (target.protocol === 'https:' && next.protocol !== 'https:')
-      throw failed(`${target.host} redirects to plain HTTP`);
-    target = next;
-  }
-  throw failed(`more than ${MAX_REDIRECTS} redirects`);
-}
-
-function requestOnce(
-  url: URL,
-  options: { from: number; signal?: AbortSignal | undefined },
-): Promise<IncomingMessage> {
-  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-  const headers = options.from > 0 ? { range: `bytes=${options.from}-` } : {};
-  const request = (url.protocol === 'https:' ? requestHttps : requestHttp)(url, {
-    headers: { ...headers, 'accept-encoding': 'identity', 'user-agent': 'embergate' },
-    ...(options.signal && { signal: options.signal }),
-  });
-  const connecting = setTimeout(() => {
-    request.destroy(new Error(`no connection to ${url.host} within ${CONNECT_TIMEOUT_MS / 1000} s`));
-  }, CONNECT_TIMEOUT_MS);
-  request.once('socket', (socket) => {
-    if (!socket.connecting) clearTimeout(connecting);
-    socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', () => clearTimeout(connecting));
-  });
-  request.setTimeout(STALL_TIMEOUT_MS, () => {
-    request.destroy(new BrokenConnection(`nothing came for ${STALL_TIMEOUT_MS / 1000} s`));
-  });
-  request.once('response', resolve);
-  request.once('error', reject);
-  request.once('close', () => clearTimeout(connecting));
-  request.end();
-  return promise;
-}
-
-class BrokenConnection extends Error {}
-
-function isBrokenConnection(error: unknown): boolean {
-  const code = (error as NodeJS.ErrnoException).code;
-  return error instanceof BrokenConnection || code === 'ECONNRESET' || code === 'EPIPE';
-}
-
-function failed(message: string, cause?: unknown): AppError {
-  return new AppError('model_download_failed', message, { cause });
-}
-
-/** Node reports "all addresses failed" as an AggregateError with an empty message. */
-function messageOf(error: unknown): string {
-  if (error instanceof AggregateError) return error.errors.map(messageOf).join('; ');
-  return error instanceof Error ? error.message : String(error);
 }

@@ -2,9 +2,19 @@ import { stat, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { AppError } from '@embergate/contracts/errors.ts';
-import { embeddingSpaceSchema, type EmbeddingSpace } from '@embergate/contracts/space.ts';
-import { CATALOG, catalogModel, shortRevision } from './catalog.ts';
+import { embeddingSpaceSchema, spaceId, type EmbeddingSpace } from '@embergate/contracts/space.ts';
+import {
+  defaultVariantOf,
+  fileNameSchema,
+  nameOf,
+  sha256Schema,
+  variantsOf,
+  type Device,
+  type EmbeddingModel,
+} from './catalog-schema.ts';
 import { sha256OfFile } from './file-hash.ts';
+import { variantFolder } from './model-layout.ts';
+import { readCatalog } from './own-catalog.ts';
 
 /** Written last: a folder with a manifest is complete. */
 export const MANIFEST_FILE = 'embergate-model.json';
@@ -12,8 +22,6 @@ export const MANIFEST_FILE = 'embergate-model.json';
 export const MANIFEST_VERSION = 1;
 
 const REPAIR_ADVICE = 'A model of the catalog is repaired by: npx embergate model pull NAME';
-
-const fileNameSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/);
 
 export const manifestSchema = z.strictObject({
   manifestVersion: z.literal(MANIFEST_VERSION),
@@ -25,12 +33,12 @@ export const manifestSchema = z.strictObject({
   onnxFile: fileNameSchema,
   tokenizerFile: fileNameSchema,
   files: z.array(
-    z.strictObject({
-      path: fileNameSchema,
-      bytes: z.int().nonnegative(),
-      sha256: z.string().regex(/^[0-9a-f]{64}$/),
-    }),
+    z.strictObject({ path: fileNameSchema, bytes: z.int().nonnegative(), sha256: sha256Schema }),
   ),
+  /** Of a build: the files of the checkout, as they were read. */
+  origin: z
+    .array(z.strictObject({ path: z.string(), bytes: z.int().nonnegative(), sha256: sha256Schema }))
+    .optional(),
 });
 export type ModelManifest = z.infer<typeof manifestSchema>;
 
@@ -63,39 +71,81 @@ export function defaultModelDir(user: {
   return join(user.cacheHome || byPlatform, 'embergate', 'models');
 }
 
-/** The folder of one revision of a model of the catalog. */
-export function modelFolder(modelDir: string, space: EmbeddingSpace): string {
-  return join(modelDir, space.model, shortRevision(space));
+export interface FindOptions {
+  modelDir: string;
+  /** A file with models of the user's: MODEL_CATALOG. */
+  catalogFile?: string | undefined;
+  /** Of several builds of a model, this one: EMBEDDING_VARIANT. */
+  variant?: string | undefined;
+  /** Which one is preferred where no variant is named. Default `cpu`. */
+  device?: Device | undefined;
 }
 
 /**
- * The installed model of that catalog name, or the one in that folder. Sizes are checked, sums are not: that is
- * {@link verifyModel}.
+ * The installed model of that catalog name, or the one in that folder. Where no variant is named, it is the catalog's for the device,
+ * else the first of its variants that is there: they share one space. Sizes are checked, sums are not: that is {@link verifyModel}.
  *
  * Errors: `model_not_installed` with the command that fetches it, `model_not_found` for what is neither in the catalog
- * nor a folder, `model_damaged` where the manifest or a file is not what it should be.
+ * nor a folder, `model_damaged` where the manifest or a file is not what it should be, `config_invalid` for a variant that the model
+ * has not, a model that makes no vectors, or a wrong catalog of the user's.
  */
-export async function findModel(
-  nameOrFolder: string,
-  options: { modelDir: string },
-): Promise<InstalledModel> {
-  const inCatalog = CATALOG.some((entry) => entry.space.model === nameOrFolder);
-  const folder = inCatalog
-    ? modelFolder(options.modelDir, catalogModel(nameOrFolder).space)
-    : resolve(nameOrFolder);
-  const manifest = await readManifest(folder);
-  if (!manifest && inCatalog) {
-    const advice = `Fetch it with: npx embergate model pull ${nameOrFolder}`;
-    throw new AppError(
-      'model_not_installed',
-      `The model ${nameOrFolder} is not in ${options.modelDir}. ${advice}`,
-    );
+export async function findModel(nameOrFolder: string, options: FindOptions): Promise<InstalledModel> {
+  const catalog = await readCatalog(options.catalogFile);
+  const entry = catalog.find((model) => nameOf(model) === nameOrFolder);
+  if (entry?.kind === 'reranker') {
+    const advice = 'EMBEDDING_MODEL takes a model that does.';
+    throw new AppError('config_invalid', `${nameOrFolder} is a reranker: it makes no vectors. ${advice}`);
   }
+  if (entry) return findInCatalog(entry, options);
+  const folder = resolve(nameOrFolder);
+  const manifest = await readManifest(folder);
   if (!manifest) {
-    const known = CATALOG.map((entry) => entry.space.model).join(', ');
-    const what = `${JSON.stringify(nameOrFolder)} is neither a model of the catalog (${known})`;
+    const what = `${JSON.stringify(nameOrFolder)} is neither a model of the catalog (${catalog.map(nameOf).join(', ')})`;
     throw new AppError('model_not_found', `${what} nor a folder with ${MANIFEST_FILE}.`);
   }
+  const { variant = manifest.variant } = options;
+  if (variant !== manifest.variant)
+    throw new AppError('config_invalid', `The model in ${folder} is ${manifest.variant}, not ${variant}.`);
+  return checked(manifest, folder);
+}
+
+async function findInCatalog(
+  entry: EmbeddingModel,
+  { modelDir, variant, device = 'cpu' }: FindOptions,
+): Promise<InstalledModel> {
+  const [name, offered] = [nameOf(entry), variantsOf(entry)];
+  if (variant !== undefined && !offered.includes(variant)) {
+    const what = `${name} has no variant ${JSON.stringify(variant)}`;
+    throw new AppError('config_invalid', `${what}. It has: ${offered.join(', ')}.`);
+  }
+  const preferred = defaultVariantOf(entry, device);
+  for (const candidate of variant === undefined ? [preferred, ...offered] : [variant]) {
+    const found = await findBuild(entry, candidate, modelDir);
+    if (found) return found;
+  }
+  const what = variant === undefined ? name : `${name} (${variant})`;
+  const advice = `Fetch it with: npx embergate model pull ${name}${variant === undefined ? '' : ` --variant ${variant}`}`;
+  throw new AppError('model_not_installed', `The model ${what} is not in ${modelDir}. ${advice}`);
+}
+
+/**
+ * One variant of a model of the catalog; null where it is not installed.
+ * Errors: `model_damaged`, also where it was built as another model than the catalog describes now.
+ */
+export async function findBuild(
+  entry: EmbeddingModel,
+  variant: string,
+  modelDir: string,
+): Promise<InstalledModel | null> {
+  const folder = variantFolder(modelDir, entry, variant);
+  const manifest = await readManifest(folder);
+  if (!manifest) return null;
+  const [built, described] = [spaceId(manifest.space), spaceId(entry.space)];
+  if (built !== described) throw damaged(folder, `it was built for ${built}, the catalog says ${described}`);
+  return checked(manifest, folder);
+}
+
+async function checked(manifest: ModelManifest, folder: string): Promise<InstalledModel> {
   for (const file of manifest.files) await expectSize(folder, file);
   return describe(manifest, folder);
 }
@@ -127,7 +177,8 @@ export function describe(manifest: ModelManifest, folder: string): InstalledMode
   return { name, space, maxTokens, padTokenId, variant, folder, onnxPath, tokenizerPath };
 }
 
-async function readManifest(folder: string): Promise<ModelManifest | null> {
+/** Null where the folder has none. Errors: `model_damaged`. */
+export async function readManifest(folder: string): Promise<ModelManifest | null> {
   let text: string;
   try {
     text = await readFile(join(folder, MANIFEST_FILE), 'utf8');

@@ -1,11 +1,10 @@
-import { createHash, randomBytes, type Hash } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { open, readdir, rename, rm, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, type FileHandle } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { AppError } from '@embergate/contracts/errors.ts';
-import type { CatalogFile } from './catalog.ts';
-import { sha256OfFile } from './file-hash.ts';
+import { differenceOf, ExpectedSum, type ExpectedFile } from './expected-file.ts';
 
 const SUFFIX = '.part';
 /** Paths that a pull of this process is writing to. */
@@ -15,7 +14,7 @@ const WRITE_REFUSED = new Set(['ENOSPC', 'EDQUOT', 'EACCES', 'EPERM', 'EROFS']);
 /**
  * A download that has not been verified yet.
  *
- *   open -> append* -> commit   the bytes hash to the catalog's sha256: renamed to their name, in one step
+ *   open -> append* -> commit   the bytes have the sum that is expected: renamed to their name, in one step
  *                   -> commit   they do not: removed, and the caller is told both sums
  *                   -> close    kept, and the next process that wants this file goes on from there
  *
@@ -24,24 +23,26 @@ const WRITE_REFUSED = new Set(['ENOSPC', 'EDQUOT', 'EACCES', 'EPERM', 'EROFS']);
  */
 export class PartialFile {
   bytes: number;
-  readonly file: CatalogFile;
+  readonly file: ExpectedFile;
   readonly #folder: string;
   readonly #path: string;
   readonly #handle: FileHandle;
-  #hash: Hash;
+  #sum: ExpectedSum;
 
-  private constructor(place: { folder: string; file: CatalogFile; path: string }, handle: FileHandle) {
+  private constructor(place: { folder: string; file: ExpectedFile; path: string }, handle: FileHandle) {
     this.file = place.file;
     this.#folder = place.folder;
     this.#path = place.path;
     this.#handle = handle;
-    this.#hash = createHash('sha256');
+    this.#sum = new ExpectedSum(this.file);
     this.bytes = 0;
   }
 
-  /** Errors: `storage_full` where the folder cannot be written. */
-  static async open(folder: string, file: CatalogFile): Promise<PartialFile> {
-    const name = `.${file.path}.${hostname()}.${process.pid}.${randomBytes(4).toString('hex')}${SUFFIX}`;
+  /** `file.path` may name a folder below `root`, which is made. Errors: `storage_full` where it cannot be written. */
+  static async open(root: string, file: ExpectedFile): Promise<PartialFile> {
+    const folder = dirname(join(root, file.path));
+    await mkdir(folder, { recursive: true }).catch(refused(root));
+    const name = `.${basename(file.path)}.${hostname()}.${process.pid}.${randomBytes(4).toString('hex')}${SUFFIX}`;
     const path = join(folder, name);
     inUse.add(path);
     const takenOver = await takeOver({ folder, file, path });
@@ -60,29 +61,27 @@ export class PartialFile {
       );
     }
     await this.#handle.write(chunk, 0, chunk.length, this.bytes).catch(refused(this.#folder));
-    this.#hash.update(chunk);
+    this.#sum.update(chunk);
     this.bytes += chunk.length;
   }
 
   /** Forgets what has been written. */
   async restart(): Promise<void> {
     await this.#handle.truncate(0);
-    this.#hash = createHash('sha256');
+    this.#sum = new ExpectedSum(this.file);
     this.bytes = 0;
   }
 
   /** Puts the file under its name. Errors: `checksum_mismatch`, after which it is empty again; `storage_full`. */
   async commit(): Promise<void> {
-    const { path, sha256 } = this.file;
-    const found = this.#hash.digest('hex');
-    if (found !== sha256) {
-      const { bytes } = this;
+    const { path } = this.file;
+    const difference = this.#sum.difference(this.bytes);
+    if (difference !== null) {
       await this.restart();
-      const claim = `sha256 ${sha256} and ${this.file.bytes} bytes are needed`;
-      throw new AppError('checksum_mismatch', `${path}: ${claim}, ${found} and ${bytes} bytes came`);
+      throw new AppError('checksum_mismatch', `${path}: ${difference}`);
     }
     await this.#handle.sync().catch(refused(this.#folder));
-    await rename(this.#path, join(this.#folder, path));
+    await rename(this.#path, join(this.#folder, basename(path)));
   }
 
   /** Frees the file handle; `keep` leaves what was received for the next attempt. */
@@ -94,22 +93,25 @@ export class PartialFile {
 
   async #hashExisting(): Promise<void> {
     for await (const chunk of createReadStream(this.#path)) {
-      this.#hash.update(chunk as Buffer);
+      this.#sum.update(chunk as Buffer);
       this.bytes += (chunk as Buffer).length;
     }
     if (this.bytes > this.file.bytes) await this.restart();
   }
 }
 
-/** True when the file has the size and the sum that the catalog gives it. */
-export async function isIntact(folder: string, file: CatalogFile): Promise<boolean> {
-  const found = await sha256OfFile(join(folder, file.path)).catch(() => null);
-  return found?.sha256 === file.sha256;
+/** True when the file is there and has the size and the sum that are expected of it. */
+export async function isIntact(folder: string, file: ExpectedFile, signal?: AbortSignal): Promise<boolean> {
+  const difference = await differenceOf(join(folder, file.path), file, signal).catch(
+    () => 'it cannot be read',
+  );
+  signal?.throwIfAborted();
+  return difference === null;
 }
 
 /** Renames what an ended pull of this host has left to `path`, and removes further leftovers. */
-async function takeOver(place: { folder: string; file: CatalogFile; path: string }): Promise<boolean> {
-  const prefix = `.${place.file.path}.${hostname()}.`;
+async function takeOver(place: { folder: string; file: ExpectedFile; path: string }): Promise<boolean> {
+  const prefix = `.${basename(place.file.path)}.${hostname()}.`;
   const names = await readdir(place.folder).catch(refused(place.folder));
   let taken = false;
   for (const name of names.filter((entry) => entry.startsWith(prefix) && entry.endsWith(SUFFIX))) {

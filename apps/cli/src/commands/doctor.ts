@@ -10,7 +10,13 @@ import { availableParallelism, totalmem } from 'node:os';
 import { resolve } from 'node:path';
 import pc from 'picocolors';
 import { promisify } from 'node:util';
-import { clientOf, modelDirOf, withRemoteOptions, type CliContext, type RemoteOptions } from '../context.ts';
+import {
+  clientOf,
+  findOptionsOf,
+  withRemoteOptions,
+  type CliContext,
+  type RemoteOptions,
+} from '../context.ts';
 import { EXIT, print, printJson } from '../output.ts';
 
 interface Finding {
@@ -84,7 +90,7 @@ async function dataFolder({ config }: CliContext): Promise<string> {
 }
 
 async function model(context: CliContext): Promise<string> {
-  const installed = await findModel(context.config.EMBEDDING_MODEL, { modelDir: modelDirOf(context) });
+  const installed = await findModel(context.config.EMBEDDING_MODEL, findOptionsOf(context));
   await verifyModel(installed);
   return `${installed.name} (${installed.variant}) in ${installed.folder}, checksums right`;
 }

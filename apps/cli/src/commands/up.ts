@@ -55,7 +55,7 @@ async function runUp({ context, lifecycle, index }: UpParts): Promise<void> {
   const { config, signal } = context;
   const dataDir = await prepareDataDir(config.DATA_DIR, lifecycle);
   const modelDir = modelDirOf(context);
-  await fetchModel(config.EMBEDDING_MODEL, { modelDir, signal });
+  await fetchModel(config.EMBEDDING_MODEL, context);
   const { url } = await startServices({ context, lifecycle, dataDir, modelDir, cacheDir: dirname(modelDir) });
   signal.throwIfAborted();
   const client = new EmbergateClient({ url, apiKey: config.EMBERGATE_API_KEY });
