@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { BUILD_VARIANTS, buildCheckout } from '../src/build-checkout.ts';
+import { isDirect } from '../src/catalog-schema.ts';
 import { catalogModel } from '../src/catalog.ts';
 import { readCheckout } from '../src/checkout.ts';
 import {
@@ -100,6 +101,7 @@ test('neither padding nor the other texts of a batch change a vector', async () 
 /** The files of the catalog's model as its publisher lays them out. */
 async function checkoutOfModel(folder: string): Promise<string> {
   const entry = catalogModel(MODEL);
+  if (!isDirect(entry)) throw new Error('the default model is built out of its weights');
   const { layers, heads, hidden, inner, vocabulary, positions } = entry.architecture;
   const files = {
     'config.json': {
