@@ -68,6 +68,7 @@ describe('embergate model verify', () => {
   it('names what is missing', async () => {
     expect((await verify('--goldens', join(folder.path, 'none.json'))).stderr).toContain('source_not_found');
     expect((await verify('--against', folder.path)).stderr).toContain('model_not_found');
+    expect((await verify('--against', 'int8')).stderr).toMatch(/config_invalid.*no variant "int8"/);
     expect((await verify('--min-cosine', 'high')).code).toBe(2);
   });
 });

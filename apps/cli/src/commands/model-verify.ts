@@ -1,14 +1,16 @@
 import { readGoldens, shippedGoldens } from '@embergate/models/goldens.ts';
-import { findModel } from '@embergate/models/installed-model.ts';
+import { BUILD_VARIANTS } from '@embergate/models/build-checkout.ts';
+import { findModel, type InstalledModel } from '@embergate/models/installed-model.ts';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import pc from 'picocolors';
 import { openOnCpu } from '../compose.ts';
-import { modelDirOf, type CliContext } from '../context.ts';
+import { findOptionsOf, type CliContext } from '../context.ts';
 import { EXIT, print, printJson, table } from '../output.ts';
 import type { Agreement } from '../verify/agreement.ts';
 import { verifyInstalled, type Verification } from '../verify/verify-model.ts';
 
 interface VerifyFlags {
+  variant?: string;
   against?: string;
   goldens?: string;
   minCosine: number;
@@ -24,18 +26,24 @@ function share(text: string): number {
 }
 
 export function verifyCommand(context: CliContext): Command {
-  const modelDir = modelDirOf(context);
   return new Command('verify')
     .description('try an installed model: its files, its vectors, and how near they are to those of others')
     .argument('<name-or-folder>', 'a name of the catalog, or a folder with a built model')
-    .option('--against <name-or-folder>', 'another variant of the same model, to compare with')
+    .addOption(new Option('--variant <variant>', 'which of its builds').choices(BUILD_VARIANTS))
+    .option('--against <variant-or-folder>', 'another build of the same model, to compare with')
     .option('--goldens <file>', 'vectors made by the model’s own code, as JSON (docs/embedding-alignment.md)')
     .addOption(new Option('--min-cosine <share>', 'floor of every cosine').argParser(share).default(0.95))
     .addOption(new Option('--min-overlap <share>', 'floor of the overlap').argParser(share).default(0.5))
     .option('--json', 'print JSON')
     .action(async (nameOrFolder: string, flags: VerifyFlags) => {
-      const model = await findModel(nameOrFolder, { modelDir });
-      const against = flags.against === undefined ? null : await findModel(flags.against, { modelDir });
+      const find = (name: string, variant: string | undefined): Promise<InstalledModel> =>
+        findModel(name, { ...findOptionsOf(context), variant });
+      const model = await find(nameOrFolder, flags.variant ?? context.config.EMBEDDING_VARIANT);
+      const isVariant = (BUILD_VARIANTS as readonly (string | undefined)[]).includes(flags.against);
+      const against =
+        flags.against === undefined
+          ? null
+          : await (isVariant ? find(nameOrFolder, flags.against) : find(flags.against, undefined));
       const goldens = await (flags.goldens === undefined
         ? shippedGoldens(model.name)
         : readGoldens(flags.goldens));
