@@ -36,7 +36,10 @@ function worker(tier: 'remote' | 'cpu') {
   };
   const batcher = new Batcher({ backend, fit: new LiveFit({ a: 1, b: 1 }) });
   const self = { workerId: 'w', tier, space: 's', variant: 'v', device: tier };
-  return { given, handle: embedHandler({ batcher, model, worker: self, isAligned: () => true, clock: { now: () => 0 } }) };
+  return {
+    given,
+    handle: embedHandler({ batcher, model, worker: self, isAligned: () => true, clock: { now: () => 0 } }),
+  };
 }
 
 describe('a worker of the remote tier', () => {

@@ -32,13 +32,16 @@ test.each([
   ['Qwen2', SMALL_QWEN2, 'F16', '09baf4afc16e1c512098c219533e32a1e1240352c761e03d32a45c1ee45412b5'],
   ['BERT', SMALL_BERT, 'F32', 'd6a10e02691ec7dbb1f06d0e4cf3ec1b4a070c1f22fdd7d910ac056cbab9b7b3'],
   ['nomic_bert', SMALL_NOMIC, 'F32', 'e3011c0848dfb7dc8c37a7d550c48cb95577be9bbc0c4d6cdda3311606feb2de'],
-] as const)('the checkpoint of %s is the one that the reference vectors were computed with', async (name, shape, type, sum) => {
-  const folder = join(parent, `${name}.${type}`);
-  await writeRandomCheckpoint(folder, { shape, type });
-  const data = await readFile(join(folder, 'model.safetensors'));
-  const tensorData = data.subarray(8 + Number(data.readBigUInt64LE()));
-  expect(createHash('sha256').update(tensorData).digest('hex')).toBe(sum);
-});
+] as const)(
+  'the checkpoint of %s is the one that the reference vectors were computed with',
+  async (name, shape, type, sum) => {
+    const folder = join(parent, `${name}.${type}`);
+    await writeRandomCheckpoint(folder, { shape, type });
+    const data = await readFile(join(folder, 'model.safetensors'));
+    const tensorData = data.subarray(8 + Number(data.readBigUInt64LE()));
+    expect(createHash('sha256').update(tensorData).digest('hex')).toBe(sum);
+  },
+);
 
 test('shards add up to the tensors of one file, under prefixed names, and the index says which has which', async () => {
   const [one, three] = [join(parent, 'one'), join(parent, 'three')];
