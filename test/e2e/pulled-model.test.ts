@@ -1,3 +1,4 @@
+import { cutVectors } from '@embergate/embedding/matryoshka.ts';
 import { startModelHub, type ModelHub } from '@embergate/testing/model-hub.ts';
 import { SMALL_QWEN2 } from '@embergate/testing/random-architectures.ts';
 import { writeRandomCheckpoint } from '@embergate/testing/random-checkpoint.ts';
@@ -43,6 +44,7 @@ describe('a model of one’s own catalog, pulled from a hub', () => {
       downloadBytes: 1_300_000,
       variants: ['int8', 'int4'],
       defaultVariant: { cpu: 'int8', gpu: 'int8' },
+      matryoshka: [64, 32],
       sources: { hub: 'acme/code' },
     };
     await writeFile(join(home.path, 'models.json'), JSON.stringify({ models: [entry] }));
@@ -91,6 +93,53 @@ describe('a model of one’s own catalog, pulled from a hub', () => {
     expect(embedding.space).toBe((await listed()).space);
     expect(results.length).toBeGreaterThan(0);
     expect(hub.fetched()).not.toContain('pytorch_model.bin');
+  });
+
+  const embeddings = async (body: object): Promise<Response> =>
+    fetch(`${embergate.url}/v1/embeddings`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ model: NAME, input: 'retry with backoff', ...body }),
+    });
+  const vectorOf = async (body: object): Promise<number[]> =>
+    JSON.parse(await (await embeddings(body)).text()).data[0].embedding;
+
+  it('gives shorter vectors to who asks for a length that it was trained for, and no others', async () => {
+    const [whole, short] = [await vectorOf({}), await vectorOf({ dimensions: 64 })];
+    const cut = cutVectors(Float32Array.from(whole), { from: 128, to: 64 });
+    expect(short).toHaveLength(64);
+    short.forEach((value, at) => expect(value).toBeCloseTo(cut[at] ?? NaN, 5));
+    const refused = await embeddings({ dimensions: 48 });
+    expect(refused.status).toBe(400);
+    expect(await refused.text()).toContain('has 128, 64, 32 here');
+  });
+
+  it('with EMBEDDING_DIMENSIONS it is a space of its own, with an index of short vectors', async () => {
+    const whole = await vectorOf({});
+    const { space } = await listed();
+    const dataDir = join(home.path, 'short');
+    const other = await RunningEmbergate.start({
+      source: join(home.path, 'project'),
+      dataDir,
+      env: { ...env, DATA_DIR: dataDir, EMBEDDING_DIMENSIONS: '64' },
+    });
+    try {
+      const { embedding, results } = await other.client.search({ query: 'retry with backoff' });
+      expect(embedding).toMatchObject({ model: NAME, degraded: false });
+      expect(embedding.space).not.toBe(space);
+      expect(results.length).toBeGreaterThan(0);
+      expect((await other.client.collections())[0]?.space.dimensions).toBe(64);
+      const { data } = await other.client.embeddings({ model: NAME, input: 'retry with backoff' });
+      const cut = cutVectors(Float32Array.from(whole), { from: 128, to: 64 });
+      const short = data[0]?.embedding as number[];
+      expect(short.reduce((sum, value, at) => sum + value * (cut[at] ?? 0), 0)).toBeGreaterThan(0.99999);
+      // What is short already can't be cut again: the whole vector would be needed.
+      await expect(
+        other.client.embeddings({ model: NAME, input: 'x', dimensions: 32 }),
+      ).rejects.toMatchObject({ code: 'invalid_request' });
+    } finally {
+      await other.dispose();
+    }
   });
 
   it('another variant is pulled beside it and taken by name, in the same space', async () => {
@@ -163,6 +212,7 @@ describe('a model of one’s own catalog, pulled from a hub', () => {
     [['model', 'list'], { MODEL_HUB_URL: 'ftp://x' }, 2, /MODEL_HUB_URL is "ftp:\/\/x": must be a URL/],
     [['model', 'build', 'somewhere'], {}, 2, /usage: A folder needs --out/],
     [['doctor'], { EMBEDDING_VARIANT: 'fp32' }, 1, /has no variant "fp32"/],
+    [['doctor'], { EMBEDDING_DIMENSIONS: '48' }, 1, /has vectors of 128, 64, 32 dimensions/],
   ])('%j is refused in words', async (args, settings, code, words) => {
     const { stderr, stdout, ...ended } = await runEmbergate(args, { env: { ...env, ...settings } });
     expect(ended.code).toBe(code);

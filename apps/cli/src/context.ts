@@ -63,6 +63,7 @@ export const findOptionsOf = (context: CliContext): FindOptions => ({
   modelDir: modelDirOf(context),
   catalogFile: context.config.MODEL_CATALOG,
   variant: context.config.EMBEDDING_VARIANT,
+  dimensions: context.config.EMBEDDING_DIMENSIONS,
 });
 
 /** Where they are fetched from. */

@@ -73,6 +73,8 @@ export interface GatewayParts {
   model: string;
   modelDir: string;
   catalogFile: string | undefined;
+  /** Fewer than the model makes. */
+  dimensions: number | undefined;
   tiers: readonly TierName[];
   queryDeadlineMs: number;
   hedgePercent: number;
@@ -94,6 +96,7 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
   const model = await findModel(parts.model, {
     modelDir: parts.modelDir,
     catalogFile: parts.catalogFile,
+    dimensions: parts.dimensions,
   });
   const tokenizer = await loadTokenizer(model.tokenizerPath, { maxTokens: model.maxTokens });
 

@@ -40,6 +40,7 @@ await runProcess({
       store: chooseStore(config),
       model: config.EMBEDDING_MODEL,
       catalogFile: config.MODEL_CATALOG,
+      dimensions: config.EMBEDDING_DIMENSIONS,
       modelDir: config.MODEL_DIR ?? defaultModelDir({ home: homedir(), platform: process.platform }),
       tiers: config.EMBEDDING_TIERS,
       queryDeadlineMs: config.QUERY_DEADLINE_MS,

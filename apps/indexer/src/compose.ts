@@ -25,6 +25,8 @@ export interface IndexerParts {
   model: string;
   modelDir: string;
   catalogFile: string | undefined;
+  /** Fewer than the model makes. */
+  dimensions: number | undefined;
   tiers: readonly TierName[];
   /** Where git sources are cloned to, and removed from again. */
   clonesDir: string;
@@ -44,6 +46,7 @@ export async function composeIndexer(parts: IndexerParts): Promise<void> {
   const model = await findModel(parts.model, {
     modelDir: parts.modelDir,
     catalogFile: parts.catalogFile,
+    dimensions: parts.dimensions,
   });
   const tokenizer = await loadTokenizer(model.tokenizerPath, { maxTokens: model.maxTokens });
   const redis = await connectRedis({ url: parts.redisUrl, patience: 'patient', log });

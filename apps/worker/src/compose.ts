@@ -3,6 +3,7 @@ import type { TierName } from '@embergate/contracts/tiers.ts';
 import { OnnxBackend } from '@embergate/embedding-onnx/onnx-backend.ts';
 import type { AlignmentFloors } from '@embergate/embedding/alignment.ts';
 import { Batcher, type StartedBatch } from '@embergate/embedding/batcher.ts';
+import { withVectorsOf } from '@embergate/embedding/matryoshka.ts';
 import { warmUp } from '@embergate/embedding/warm-up.ts';
 import { findModel, verifyModel } from '@embergate/models/installed-model.ts';
 import { isDecoder, promptPrefixes } from '@embergate/models/prompt-prefixes.ts';
@@ -32,6 +33,8 @@ export interface WorkerParts {
   variant: string | undefined;
   modelDir: string;
   catalogFile: string | undefined;
+  /** Fewer than the model makes. */
+  dimensions: number | undefined;
   tier: TierName;
   device: AskedDevice;
   /** Below them this worker takes no work. */
@@ -53,11 +56,12 @@ export async function composeWorker(
 ): Promise<{ workerId: string; childPid: number | undefined }> {
   const { log, lifecycle, tier } = parts;
   const plan = planDevices(tier, parts.device, log);
-  const { variant, modelDir, catalogFile } = parts;
+  const { variant, modelDir, catalogFile, dimensions } = parts;
   const model = await findModel(parts.model, {
     variant,
     modelDir,
     catalogFile,
+    dimensions,
     device: plan.devices[0] === 'cpu' ? 'cpu' : 'gpu',
   });
 
@@ -76,7 +80,7 @@ export async function composeWorker(
   lifecycle.onClose('heartbeats', () => heartbeats.stop());
 
   await verifyModel(model);
-  const { onnxPath, padTokenId, space, maxTokens } = model;
+  const { onnxPath, padTokenId, space, maxTokens, graphDimensions } = model;
   // An encoder has no use for what texts begin with, and a tokenizer takes a while to read.
   const prefixes = isDecoder(space)
     ? promptPrefixes(space, await loadTokenizer(model.tokenizerPath, { maxTokens }))
@@ -84,7 +88,7 @@ export async function composeWorker(
   const { opened: backend, reason } = await openFirst(plan, (device) =>
     OnnxBackend.create({
       onnxPath,
-      dimensions: space.dimensions,
+      dimensions: graphDimensions,
       padTokenId,
       isDecoder: isDecoder(space),
       prefixes,
@@ -115,7 +119,7 @@ export async function composeWorker(
     admissions.setBatch(tier, workerId, told).catch(() => undefined);
   };
   const batcher = new Batcher({
-    backend,
+    backend: withVectorsOf(backend, space.dimensions),
     fit,
     onBatchStart: tell,
     onBatch: (batch) => report.addBatch(batch),

@@ -31,6 +31,7 @@ await runProcess({
       model: config.EMBEDDING_MODEL,
       variant: config.EMBEDDING_VARIANT,
       catalogFile: config.MODEL_CATALOG,
+      dimensions: config.EMBEDDING_DIMENSIONS,
       modelDir: config.MODEL_DIR ?? defaultModelDir({ home: homedir(), platform: process.platform }),
       tier: config.WORKER_TIER,
       device: config.EMBEDDING_DEVICE,

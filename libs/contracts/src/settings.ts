@@ -55,6 +55,7 @@ export const modelSettings = {
   MODEL_DIR: z.string().optional(),
   EMBEDDING_MODEL: z.string().default(DEFAULT_MODEL),
   EMBEDDING_VARIANT: z.string().optional(),
+  EMBEDDING_DIMENSIONS: integer(1, 65_536).optional(),
   MODEL_CATALOG: z.string().optional(),
   MODEL_HUB_URL: url('http:', 'https:').optional(),
   MODEL_MIRROR_URL: url('http:', 'https:').optional(),

@@ -6,6 +6,7 @@ import { embeddingSpaceSchema, spaceId, type EmbeddingSpace } from '@embergate/c
 import {
   defaultVariantOf,
   fileNameSchema,
+  isDirect,
   nameOf,
   sha256Schema,
   variantsOf,
@@ -54,6 +55,10 @@ export interface InstalledModel {
   folder: string;
   onnxPath: string;
   tokenizerPath: string;
+  /** Numbers in the vectors that the graph makes; the space has fewer where they are cut. */
+  graphDimensions: number;
+  /** What its vectors may be cut to. */
+  matryoshka: readonly number[];
 }
 
 /** Where models live unless MODEL_DIR says otherwise; `cacheHome` is XDG_CACHE_HOME, or LOCALAPPDATA on Windows. */
@@ -77,6 +82,8 @@ export interface FindOptions {
   catalogFile?: string | undefined;
   /** Of several builds of a model, this one: EMBEDDING_VARIANT. */
   variant?: string | undefined;
+  /** Shorter vectors than the model makes, where it was trained for them: EMBEDDING_DIMENSIONS. A space of their own. */
+  dimensions?: number | undefined;
   /** Which one is preferred where no variant is named. Default `cpu`. */
   device?: Device | undefined;
 }
@@ -96,7 +103,7 @@ export async function findModel(nameOrFolder: string, options: FindOptions): Pro
     const advice = 'EMBEDDING_MODEL takes a model that does.';
     throw new AppError('config_invalid', `${nameOrFolder} is a reranker: it makes no vectors. ${advice}`);
   }
-  if (entry) return findInCatalog(entry, options);
+  if (entry) return cutTo(await findInCatalog(entry, options), options.dimensions);
   const folder = resolve(nameOrFolder);
   const manifest = await readManifest(folder);
   if (!manifest) {
@@ -106,7 +113,15 @@ export async function findModel(nameOrFolder: string, options: FindOptions): Pro
   const { variant = manifest.variant } = options;
   if (variant !== manifest.variant)
     throw new AppError('config_invalid', `The model in ${folder} is ${manifest.variant}, not ${variant}.`);
-  return checked(manifest, folder);
+  return cutTo(await checked(manifest, folder), options.dimensions);
+}
+
+function cutTo(model: InstalledModel, dimensions = model.space.dimensions): InstalledModel {
+  if (dimensions === model.space.dimensions) return model;
+  if (model.matryoshka.includes(dimensions)) return { ...model, space: { ...model.space, dimensions } };
+  const allowed = [model.space.dimensions, ...model.matryoshka].join(', ');
+  const what = `EMBEDDING_DIMENSIONS is ${dimensions}, and ${model.name} has vectors of ${allowed} dimensions`;
+  throw new AppError('config_invalid', `${what}.`);
 }
 
 async function findInCatalog(
@@ -142,7 +157,8 @@ export async function findBuild(
   if (!manifest) return null;
   const [built, described] = [spaceId(manifest.space), spaceId(entry.space)];
   if (built !== described) throw damaged(folder, `it was built for ${built}, the catalog says ${described}`);
-  return checked(manifest, folder);
+  const matryoshka = isDirect(entry) ? [] : entry.matryoshka;
+  return { ...(await checked(manifest, folder)), matryoshka };
 }
 
 async function checked(manifest: ModelManifest, folder: string): Promise<InstalledModel> {
@@ -174,7 +190,9 @@ export function describe(manifest: ModelManifest, folder: string): InstalledMode
   const { name, space, maxTokens, padTokenId, variant } = manifest;
   const onnxPath = join(folder, manifest.onnxFile);
   const tokenizerPath = join(folder, manifest.tokenizerFile);
-  return { name, space, maxTokens, padTokenId, variant, folder, onnxPath, tokenizerPath };
+  const graphDimensions = space.dimensions;
+  const paths = { folder, onnxPath, tokenizerPath };
+  return { name, space, maxTokens, padTokenId, variant, ...paths, graphDimensions, matryoshka: [] };
 }
 
 /** Null where the folder has none. Errors: `model_damaged`. */

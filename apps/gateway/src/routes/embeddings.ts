@@ -6,6 +6,7 @@ import type {
 } from '@embergate/contracts/http-embeddings.ts';
 import type { Degradation, EmbeddingReport, Warning } from '@embergate/contracts/http-search.ts';
 import type { InputType } from '@embergate/contracts/space.ts';
+import { cutVectors } from '@embergate/embedding/matryoshka.ts';
 import type { InstalledModel } from '@embergate/models/installed-model.ts';
 import type { Handler } from '../app.ts';
 import type { Embedder } from '../embedder.ts';
@@ -28,7 +29,7 @@ export const embeddingsHandler =
   async (request, response) => {
     const body = request.body as EmbeddingsRequest;
     const inputType = checkModel(body, model);
-    checkDimensions(body, model);
+    const to = dimensionsOf(body, model);
     const signal = abortedWhenGone(response);
     const firstTierOnly = defaults.degradation === 'forbid';
     const texts = typeof body.input === 'string' ? [body.input] : body.input;
@@ -46,21 +47,29 @@ export const embeddingsHandler =
     }
     countDegraded(metrics, made.report);
     const encode = body.encoding_format === 'base64' ? toBase64 : toNumbers;
+    const from = model.space.dimensions;
+    const vectors = to < from ? made.vectors.map((vector) => cutVectors(vector, { from, to })) : made.vectors;
     response.json({
       object: 'list',
-      data: made.vectors.map((vector, index) => ({ object: 'embedding', index, embedding: encode(vector) })),
+      data: vectors.map((vector, index) => ({ object: 'embedding', index, embedding: encode(vector) })),
       model: body.model,
       usage: { prompt_tokens: made.tokens, total_tokens: made.tokens },
       warnings: made.warnings,
     } satisfies EmbeddingsResponse);
   };
 
-function checkDimensions({ dimensions }: EmbeddingsRequest, model: InstalledModel): void {
-  if (dimensions === undefined || dimensions === model.space.dimensions) return;
-  throw new AppError(
-    'invalid_request',
-    `dimensions: ${model.name} has ${model.space.dimensions} and was not trained to be cut (no Matryoshka).`,
-  );
+/**
+ * How many numbers the answer's vectors shall have.
+ * @throws AppError `invalid_request` where the model was not trained to be cut so short, or its space is cut already.
+ */
+function dimensionsOf({ dimensions }: EmbeddingsRequest, model: InstalledModel): number {
+  const { space, graphDimensions, matryoshka } = model;
+  if (dimensions === undefined || dimensions === space.dimensions) return space.dimensions;
+  const isWhole = space.dimensions === graphDimensions;
+  if (isWhole && matryoshka.includes(dimensions)) return dimensions;
+  const allowed = [space.dimensions, ...(isWhole ? matryoshka : [])].join(', ');
+  const why = matryoshka.length > 0 ? '' : ' It was not trained to be cut (no Matryoshka).';
+  throw new AppError('invalid_request', `dimensions: ${model.name} has ${allowed} here.${why}`);
 }
 
 /** `<model>:query` asks for the query prompt where a client can't send `input_type`. */
