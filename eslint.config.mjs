@@ -47,7 +47,7 @@ const PACKAGES = {
 /** Where an app chooses its adapters; the rest of it sees ports only. */
 const IN_COMPOSITION = { ...ROOMS, 'scope:app': [...ROOMS['scope:app'], 'scope:adapter'] };
 const COMPOSITION = [
-  'apps/*/src/{main,compose}.ts',
+  'apps/*/src/{main,compose,compose-*}.ts',
   // `embergate up` and `doctor` start a Redis server on this machine, which is the queue's knowledge.
   'apps/cli/src/up/*.ts',
   'apps/cli/src/commands/doctor.ts',

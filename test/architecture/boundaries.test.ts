@@ -170,6 +170,10 @@ const REFUSED: Record<string, Record<string, Case>> = {
 };
 
 const ALLOWED: Record<string, Case> = {
+  'an app composes its adapters in parts': {
+    file: 'apps/worker/src/compose-remote.ts',
+    uses: '@embergate/queue/inbox.ts',
+  },
   'an app composes its adapters': { file: 'apps/gateway/src/compose.ts', uses: '@embergate/queue/inbox.ts' },
   'an app loads the store that its settings name': {
     file: 'apps/gateway/src/compose.ts',

@@ -10,6 +10,7 @@ import { loadConfig } from '@embergate/platform/config.ts';
 import { runProcess } from '@embergate/platform/process.ts';
 import { homedir } from 'node:os';
 import { z } from 'zod';
+import { composeRemoteWorker } from './compose-remote.ts';
 import { composeWorker } from './compose.ts';
 
 const settings = z.object({
@@ -23,8 +24,8 @@ const settings = z.object({
 await runProcess({
   name: 'worker',
   config: () => loadConfig(settings, process.env),
-  start: (config, { lifecycle, log }) =>
-    composeWorker({
+  start: (config, { lifecycle, log }) => {
+    const parts = {
       log,
       lifecycle,
       redisUrl: config.REDIS_URL,
@@ -33,8 +34,16 @@ await runProcess({
       catalogFile: config.MODEL_CATALOG,
       dimensions: config.EMBEDDING_DIMENSIONS,
       modelDir: config.MODEL_DIR ?? defaultModelDir({ home: homedir(), platform: process.platform }),
-      tier: config.WORKER_TIER,
-      device: config.EMBEDDING_DEVICE,
       alignmentFloors: { cosine: config.ALIGNMENT_MIN_COSINE, overlap: config.ALIGNMENT_MIN_OVERLAP },
-    }),
+    };
+    if (config.WORKER_TIER !== 'remote') {
+      return composeWorker({ ...parts, tier: config.WORKER_TIER, device: config.EMBEDDING_DEVICE });
+    }
+    return composeRemoteWorker({
+      ...parts,
+      url: config.REMOTE_EMBEDDING_URL,
+      apiKey: config.REMOTE_EMBEDDING_API_KEY,
+      apiModel: config.REMOTE_EMBEDDING_MODEL,
+    });
+  },
 });

@@ -40,8 +40,6 @@ const notYet = z.undefined({ error: 'is not supported by this version; unset it'
 export const laterSettings = {
   REDIS_SENTINELS: notYet,
   REDIS_CLUSTER_NODES: notYet,
-  REMOTE_EMBEDDING_URL: notYet,
-  REMOTE_EMBEDDING_API_KEY: notYet,
 };
 
 export const storeSettings = {
@@ -87,6 +85,17 @@ export const workerSettings = {
   EMBEDDING_DEVICE: choice(EMBEDDING_DEVICES).default('auto'),
   ALIGNMENT_MIN_COSINE: share.default(0.95),
   ALIGNMENT_MIN_OVERLAP: share.default(0.5),
+  REMOTE_EMBEDDING_URL: url('http:', 'https:')
+    .refine((text) => !URL.canParse(text) || new URL(text).username + new URL(text).password === '', {
+      error: 'must not hold a user or password; REMOTE_EMBEDDING_API_KEY is for a key',
+    })
+    .optional(),
+  // What no header can hold would be quoted by the error that says so.
+  REMOTE_EMBEDDING_API_KEY: z
+    .string()
+    .regex(/^[\x21-\x7e]+$/, { error: 'must be of printable ASCII characters without spaces' })
+    .optional(),
+  REMOTE_EMBEDDING_MODEL: z.string().optional(),
 };
 
 /** Every setting: an environment variable, or a command-line flag of the same name, which wins. */

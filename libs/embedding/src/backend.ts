@@ -27,7 +27,12 @@ export interface EmbeddingBackend {
   readonly dimensions: number;
   /** False while the model is away, because its process ended and the next one loads it. */
   readonly isReady: boolean;
-  /** Bulk work is computed in short parts, between which queries go. */
+  /**
+   * Why the model is away, where it may be for long: queries are not kept waiting then, so that their senders go elsewhere.
+   * Undefined where it is there, or will soon be.
+   */
+  readonly whyAway?: AppError | undefined;
+  /** Queries may go beside bulk work: between its parts, or at the same time. */
   readonly interleaves: boolean;
   /** What a batch costs, in tokens: those that are padded to, or those that have not been computed before. */
   computedTokens(batch: readonly Uint32Array[]): number;
@@ -40,7 +45,8 @@ export interface EmbeddingBackend {
    * Waits for the model where it is away.
    * @param batch token ids, one entry a text, none empty.
    * @throws AppError `embedding_failed`: the model said that it cannot compute the batch, or, with `details.childEnded`, its
-   * process ended in the middle of it; the backend recovers by itself. `shutting_down` after close().
+   * process ended in the middle of it, or, with `details.isAway`, it went away and says nothing of the texts; the backend recovers by
+   * itself. `shutting_down` after close().
    */
   embed(batch: readonly Uint32Array[], options?: EmbedOptions): Promise<Embedded>;
   close(): Promise<void>;
@@ -49,6 +55,10 @@ export interface EmbeddingBackend {
 /** The model failed on a batch: another batch, or a part of this one, may succeed. */
 export const isModelFailure = (error: unknown): error is AppError =>
   error instanceof AppError && error.code === 'embedding_failed';
+
+/** The model went away with the batch, and not because of it. */
+export const wentAway = (error: unknown): boolean =>
+  isModelFailure(error) && error.details['isAway'] === true;
 
 /** The batch took the model's process with it: a crash, an out-of-memory kill, a hang. */
 export const hasEndedChild = (error: unknown): boolean =>

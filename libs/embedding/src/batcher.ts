@@ -2,7 +2,7 @@ import { AppError } from '@embergate/contracts/errors.ts';
 import type { Lane } from '@embergate/contracts/tiers.ts';
 import { predictMs, type LiveFit } from '@embergate/routing/fit.ts';
 import { QUERY_BATCH_MS } from '@embergate/routing/tier-view.ts';
-import { hasEndedChild, isModelFailure, type EmbeddingBackend } from './backend.ts';
+import { hasEndedChild, isModelFailure, wentAway, type EmbeddingBackend } from './backend.ts';
 import { madeUp } from './made-up-text.ts';
 import { EmbedRequest, type BatchedVectors, type Item, type SubmitOptions } from './embed-request.ts';
 import { RefusedTexts } from './refused-texts.ts';
@@ -23,6 +23,8 @@ export interface BatcherOptions {
   fit: LiveFit;
   /** What a query waits for at most behind bulk work, in milliseconds. */
   bulkBatchMs?: number;
+  /** The same in padded tokens; default: what stays in a processor's caches. */
+  bulkBatchTokens?: number;
   /** What one batch of queries takes at most, in milliseconds. */
   queryBatchMs?: number;
   onBatchStart?: (batch: StartedBatch) => void;
@@ -39,6 +41,8 @@ type ModelText = Pick<Item, 'ids' | 'text'>;
 type Outcome = { vectors: Float32Array; ms: number } | { error: unknown; ms: number };
 
 const BULK_BATCH_MS = 250;
+/** Four long chunks: what a larger batch works on falls out of the processor's caches (docs/benchmarks.md, "Indexing"). */
+const BULK_BATCH_TOKENS = 1_024;
 /** Alone with the model's process that often, and it ended each time: then it was the text. */
 const KILLS_UNTIL_REFUSED = 2;
 /** While the model is away, late requests leave that often. */
@@ -58,7 +62,8 @@ const PROBE = madeUp(16);
  *
  * Before a batch is made, requests that are late are dropped. A batch that failed is tried again in
  * halves, down to single texts: one on which the model fails fails its request, one that ends the model's process twice is
- * refused from then on, and all others get their vectors.
+ * refused from then on, and all others get their vectors. Where the model went away for reasons of its own, queries go back to
+ * their senders at once, and bulk work waits for it.
  */
 export class Batcher {
   readonly #options: BatcherOptions;
@@ -81,13 +86,19 @@ export class Batcher {
 
   constructor(options: BatcherOptions) {
     const { backend, fit, bulkBatchMs = BULK_BATCH_MS, queryBatchMs = QUERY_BATCH_MS } = options;
+    const { bulkBatchTokens = BULK_BATCH_TOKENS } = options;
     this.#options = options;
     this.#backend = backend;
     this.#fit = fit;
     const costAlone = backend.interleaves
       ? (ids: Uint32Array): number => backend.computedTokens([ids])
       : undefined;
-    this.#waiting = new WaitingTexts({ bulkMs: bulkBatchMs, queryMs: queryBatchMs, costAlone });
+    this.#waiting = new WaitingTexts({
+      bulkMs: bulkBatchMs,
+      bulkTokens: bulkBatchTokens,
+      queryMs: queryBatchMs,
+      costAlone,
+    });
   }
 
   /** Nothing runs, and nothing waits. */
@@ -110,6 +121,8 @@ export class Batcher {
     if (this.#closed) return Promise.reject(stopping());
     const refusal = this.#refused.find(inputs);
     if (refusal) return Promise.reject(refusal);
+    const away = options.lane === 'query' ? this.#backend.whyAway : undefined;
+    if (away) return Promise.reject(away);
     const request = new EmbedRequest(inputs, this.#backend.dimensions, options);
     this.#requests.add(request);
     this.#waiting.add(request);
@@ -186,6 +199,8 @@ export class Batcher {
   /** Until the model is there, or nobody shall wait for it: then its requests are dropped. */
   async #waitForModel(): Promise<void> {
     this.#options.onIdle?.();
+    const away = this.#backend.whyAway;
+    if (away) this.#drop(this.#waiting.requests('query'), away);
     const timer = setInterval(() => this.#dropLate(), LOOK_FOR_LATE_MS);
     try {
       await Promise.race([this.#backend.whenReady(), this.#closing.promise]);
@@ -256,6 +271,9 @@ export class Batcher {
     if (!isModelFailure(error)) return this.#drop(requests, error);
     if (this.#closed && lane === 'bulk') return this.#drop(requests, stopping());
     const wanted = items.filter(({ request }) => this.#requests.has(request));
+    if (wentAway(error)) {
+      return lane === 'query' ? this.#drop(requests, error) : this.#waiting.giveBack(lane, [wanted]);
+    }
     const [alone, ...others] = items;
     if (alone === undefined || others.length > 0) return this.#waiting.giveBack(lane, halves(wanted));
     if (!hasEndedChild(error)) return this.#drop(requests, error);

@@ -37,6 +37,9 @@ export function withVectorsOf(backend: EmbeddingBackend, dimensions: number): Em
     get isReady() {
       return backend.isReady;
     },
+    get whyAway() {
+      return backend.whyAway;
+    },
     dimensions,
     interleaves: backend.interleaves,
     computedTokens: (batch) => backend.computedTokens(batch),

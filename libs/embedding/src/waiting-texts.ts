@@ -10,16 +10,15 @@ export interface Batch {
   items: readonly Item[];
 }
 
-/** What one batch may take at most, in predicted milliseconds. */
+/** What one batch may take at most, in predicted milliseconds and padded tokens. */
 export interface BatchBounds {
   bulkMs: number;
+  bulkTokens: number;
   queryMs: number;
   /** Tokens that a text costs, where each is computed alone; not there where a batch is padded to its longest text. */
   costAlone?: ((ids: Uint32Array) => number) | undefined;
 }
 
-/** Four long chunks: what a larger batch works on falls out of the processor's caches (docs/benchmarks.md, "Indexing"). */
-const BULK_BATCH_TOKENS = 1_024;
 /** How long a bulk text lets longer ones pass. */
 const BULK_PATIENCE_MS = 5_000;
 /** Bulk work gets this share of the model's time at least, so that a flood of queries never starves it. */
@@ -118,7 +117,7 @@ export class WaitingTexts {
   #budget(lane: Lane, fit: Fit): number {
     return lane === 'query'
       ? Math.min(tokensWithin(fit, this.#bounds.queryMs), QUERY_BATCH_TOKENS)
-      : Math.min(tokensWithin(fit, this.#bounds.bulkMs), BULK_BATCH_TOKENS);
+      : Math.min(tokensWithin(fit, this.#bounds.bulkMs), this.#bounds.bulkTokens);
   }
 
   #takeThatFit(lane: Lane, fit: Fit): Item[] {

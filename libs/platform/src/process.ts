@@ -50,6 +50,8 @@ export async function runProcess<Config extends { LOG_LEVEL: LogLevel }>(
     report({ type: 'ready', details: { ...details } });
   } catch (error) {
     log.debug({ err: error }, 'start failed');
+    // What is stopped while it starts fails because of that.
+    if (lifecycle.isClosing) return;
     fail(error);
     process.exitCode = exitCodeOf(error);
     stop('start failed');

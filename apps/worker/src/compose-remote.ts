@@ -1,0 +1,91 @@
+import { AppError } from '@embergate/contracts/errors.ts';
+import { spaceId } from '@embergate/contracts/space.ts';
+import { RemoteBackend } from '@embergate/embedding-remote/remote-backend.ts';
+import { isModelFailure } from '@embergate/embedding/backend.ts';
+import { withVectorsOf } from '@embergate/embedding/matryoshka.ts';
+import { warmUp } from '@embergate/embedding/warm-up.ts';
+import { findModel } from '@embergate/models/installed-model.ts';
+import { HeartbeatSource } from '@embergate/queue/heartbeats.ts';
+import { LiveFit, type Fit } from '@embergate/routing/fit.ts';
+import { randomUUID } from 'node:crypto';
+import { setTimeout as wait } from 'node:timers/promises';
+import { connectWorker, serveLanes, type ProcessParts } from './compose-lanes.ts';
+import { WorkerReport } from './worker-report.ts';
+
+export interface RemoteWorkerParts extends ProcessParts {
+  model: string;
+  variant: string | undefined;
+  modelDir: string;
+  catalogFile: string | undefined;
+  /** Fewer than the model makes. */
+  dimensions: number | undefined;
+  /** REMOTE_EMBEDDING_URL, REMOTE_EMBEDDING_API_KEY, REMOTE_EMBEDDING_MODEL. */
+  url: string | undefined;
+  apiKey: string | undefined;
+  apiModel: string | undefined;
+}
+
+const REMOTE = 'remote';
+/** No query waits for bulk work at an API: what bounds a request is what it may lose. Each holds up to four times the default. */
+const BULK = { bulkBatchMs: 5_000, bulkBatchTokens: 4_096 } as const;
+const WARM_UP_AGAIN_MS = 1_000;
+
+/**
+ * Starts a worker whose model is behind an API: of the model only its space is needed here. It is `starting` until the API has
+ * answered, for as long as that takes.
+ *
+ * @throws AppError `config_invalid` without an address.
+ */
+export async function composeRemoteWorker(parts: RemoteWorkerParts): Promise<{ workerId: string }> {
+  const { log, lifecycle, url, apiKey } = parts;
+  if (url === undefined) {
+    throw new AppError('config_invalid', 'REMOTE_EMBEDDING_URL is not set: WORKER_TIER=remote needs it.');
+  }
+  const { variant, modelDir, catalogFile, dimensions } = parts;
+  const model = await findModel(parts.model, { variant, modelDir, catalogFile, dimensions });
+  const { space, graphDimensions } = model;
+  const { redis, clock } = await connectWorker(parts);
+  const workerId = `${REMOTE}-${randomUUID()}`;
+  const identity = { workerId, tier: REMOTE, space: spaceId(space), variant: REMOTE } as const;
+  const report = new WorkerReport({ ...identity, model: model.name });
+  const heartbeats = new HeartbeatSource(redis, clock, () => report.describe());
+  await heartbeats.start();
+  lifecycle.onClose('heartbeats', () => heartbeats.stop());
+
+  const backend = new RemoteBackend({
+    address: url,
+    apiKey,
+    model: parts.apiModel ?? model.name,
+    space: { dimensions: graphDimensions, normalize: space.normalize },
+    log,
+    onAvailable: (isReady) => {
+      report.setModelReady(isReady);
+      heartbeats.beat().catch(() => undefined);
+    },
+  });
+  lifecycle.onClose('backend', () => backend.close());
+  report.setDevice(backend.device, `behind ${backend.shown}`);
+  const fit = new LiveFit(await warmUpOnceThere(backend, model.maxTokens));
+  log.info({ fit: fit.current, api: backend.shown, model: model.name }, 'model ready');
+  const worker = { ...identity, device: backend.device };
+  const cut = withVectorsOf(backend, space.dimensions);
+  const served = { redis, clock, heartbeats, report, model, worker, backend: cut, fit, bulk: BULK };
+  await serveLanes({ ...parts, ...served });
+  return { workerId };
+}
+
+/** @throws AppError `shutting_down`. */
+async function warmUpOnceThere(backend: RemoteBackend, maxTokens: number): Promise<Fit> {
+  for (;;) {
+    try {
+      // What it takes to be there is no part of how fast it is.
+      await backend.whenReady();
+      return await warmUp(backend, maxTokens);
+    } catch (error) {
+      // Busy, gone again or very slow in the middle of it: the backend says why, and knows when it is back.
+      const isTooSlow = error instanceof AppError && error.code === 'model_too_slow';
+      if (!isModelFailure(error) && !isTooSlow) throw error;
+      await wait(WARM_UP_AGAIN_MS);
+    }
+  }
+}
