@@ -5,6 +5,7 @@ import { isModelFailure } from '@embergate/embedding/backend.ts';
 import { withVectorsOf } from '@embergate/embedding/matryoshka.ts';
 import { warmUp } from '@embergate/embedding/warm-up.ts';
 import { findModel } from '@embergate/models/installed-model.ts';
+import { loadTokenizer } from '@embergate/models/tokenizer.ts';
 import { HeartbeatSource } from '@embergate/queue/heartbeats.ts';
 import { LiveFit, type Fit } from '@embergate/routing/fit.ts';
 import { randomUUID } from 'node:crypto';
@@ -43,7 +44,8 @@ export async function composeRemoteWorker(parts: RemoteWorkerParts): Promise<{ w
   }
   const { variant, modelDir, catalogFile, dimensions } = parts;
   const model = await findModel(parts.model, { variant, modelDir, catalogFile, dimensions });
-  const { space, graphDimensions } = model;
+  const { space, graphDimensions, maxTokens } = model;
+  const tokenizer = await loadTokenizer(model.tokenizerPath, { maxTokens });
   const { redis, clock } = await connectWorker(parts);
   const workerId = `${REMOTE}-${randomUUID()}`;
   const identity = { workerId, tier: REMOTE, space: spaceId(space), variant: REMOTE } as const;
@@ -57,6 +59,7 @@ export async function composeRemoteWorker(parts: RemoteWorkerParts): Promise<{ w
     apiKey,
     model: parts.apiModel ?? model.name,
     space: { dimensions: graphDimensions, normalize: space.normalize },
+    cut: (text, ids) => (ids.length < maxTokens ? text : tokenizer.beginning(text)),
     log,
     onAvailable: (isReady) => {
       report.setModelReady(isReady);
@@ -65,7 +68,7 @@ export async function composeRemoteWorker(parts: RemoteWorkerParts): Promise<{ w
   });
   lifecycle.onClose('backend', () => backend.close());
   report.setDevice(backend.device, `behind ${backend.shown}`);
-  const fit = new LiveFit(await warmUpOnceThere(backend, model.maxTokens));
+  const fit = new LiveFit(await warmUpOnceThere(backend, maxTokens));
   log.info({ fit: fit.current, api: backend.shown, model: model.name }, 'model ready');
   const worker = { ...identity, device: backend.device };
   const cut = withVectorsOf(backend, space.dimensions);

@@ -7,6 +7,8 @@ import { ApiError } from './api-error.ts';
 import { EmbeddingApi, type EmbeddingApiOptions } from './embedding-api.ts';
 
 export interface RemoteBackendOptions extends EmbeddingApiOptions {
+  /** As much of a text as its ids stand for: an API with a longer limit would read more of it. Default: all of it. */
+  cut?: (text: string, ids: Uint32Array) => string;
   log: Logger;
   /** Told when the API is away, and when it is there again. */
   onAvailable?: (available: boolean) => void;
@@ -45,6 +47,7 @@ export class RemoteBackend implements EmbeddingBackend {
   readonly interleaves = true;
   readonly dimensions: number;
   readonly #api: EmbeddingApi;
+  readonly #cut: (text: string, ids: Uint32Array) => string;
   readonly #log: Logger;
   readonly #onAvailable: (available: boolean) => void;
   readonly #closing = new AbortController();
@@ -58,8 +61,9 @@ export class RemoteBackend implements EmbeddingBackend {
   /** In the time of performance.now(). */
   #heardAt = 0;
 
-  constructor({ log, onAvailable = () => undefined, ...api }: RemoteBackendOptions) {
+  constructor({ log, onAvailable = () => undefined, cut = (text) => text, ...api }: RemoteBackendOptions) {
     this.#api = new EmbeddingApi(api);
+    this.#cut = cut;
     this.#log = log;
     this.#onAvailable = onAvailable;
     this.dimensions = api.space.dimensions;
@@ -102,7 +106,8 @@ export class RemoteBackend implements EmbeddingBackend {
     await this.whenReady();
     const startedAt = performance.now();
     try {
-      const vectors = await this.#request(texts, hangMs);
+      const read = texts.map((text, at) => this.#cut(text, batch[at] as Uint32Array));
+      const vectors = await this.#request(read, hangMs);
       return { vectors, ms: performance.now() - startedAt };
     } catch (thrown) {
       if (this.#closing.signal.aborted) throw stopping();

@@ -103,6 +103,13 @@ describe('what is asked of an API', () => {
     expect(last?.body).toEqual({ inputs: ['one', 'two'], truncate: true, normalize: true });
   });
 
+  it('is as much of a text as the model itself would read', async () => {
+    const cut = (text: string, ids: Uint32Array) => text.slice(0, ids.length);
+    const { backend } = await openReady({ cut });
+    await embed(backend, ['a long text', 'on']);
+    expect(api.asked.at(-1)?.body).toMatchObject({ input: ['a l', 'on'] });
+  });
+
   it('is at most 32 texts a request, and what comes back is in their order', async () => {
     const { backend } = await openReady();
     const texts = Array.from({ length: 70 }, (_, n) => `${String.fromCharCode(65 + n)} text`);

@@ -10,7 +10,7 @@ export interface SendRequest {
   space: string;
   /** One entry a text. */
   inputs: readonly Uint32Array[];
-  /** The same texts, prompted and cut as the ids are; the remote tier needs them, and to others they are not sent. */
+  /** The same texts, prompted and uncut; the remote tier needs them, and to others they are not sent. */
   texts?: readonly string[] | undefined;
   /** From now, in milliseconds. */
   deadlineMs: number;

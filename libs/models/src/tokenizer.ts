@@ -15,6 +15,8 @@ export interface EncodedText {
 export interface Tokenizer {
   /** Never throws, whatever the text; what it costs depends on `maxTokens`, not on how long the text is. */
   encode: (text: string) => EncodedText;
+  /** As much of the text as `encode` reads, whole characters: for whoever tokenizes it with another limit. Costs a dozen times as much. */
+  beginning: (text: string) => string;
   /** Fills the right of a shorter text in a batch. */
   padId: number;
 }
@@ -47,7 +49,21 @@ export async function loadTokenizer(path: string, options: { maxTokens: number }
     const ids = Uint32Array.from([...before, ...tokens.slice(0, room), ...after]);
     return { ids, truncated: !complete || tokens.length > room };
   };
-  return { encode, padId };
+  return { encode, beginning: (text) => longestWhole(text, encode), padId };
+}
+
+/** The longest start of the text that is not truncated, found by halving. */
+function longestWhole(text: string, encode: (text: string) => EncodedText): string {
+  if (!encode(text).truncated) return text;
+  let fits = 0;
+  let tooLong = text.length;
+  while (tooLong - fits > 1) {
+    const middle = Math.floor((fits + tooLong) / 2);
+    if (encode(text.slice(0, middle)).truncated) tooLong = middle;
+    else fits = middle;
+  }
+  const isHalfPair = /[\ud800-\udbff]/.test(text.charAt(fits - 1));
+  return text.slice(0, isHalfPair ? fits - 1 : fits);
 }
 
 async function readTokenizer(path: string): Promise<TextTokenizer> {

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { beforeAll, expect, test } from 'vitest';
+import { beforeAll, describe, expect, it, test } from 'vitest';
 import { loadTokenizer, type Tokenizer } from '../src/tokenizer.ts';
 import { createLibraryTokenizer, type LibraryTokenizer } from '../src/tokenizer-library.ts';
 import { realModel, referenceFile } from './real-model.ts';
@@ -124,4 +124,30 @@ test('a damaged tokenizer file is refused by name', async () => {
   } finally {
     await rm(folder, { recursive: true });
   }
+});
+
+describe('the beginning of a text that a model reads', () => {
+  const long = [
+    'for item in range(10): total += item * 2\n'.repeat(200),
+    '関数は配列をソートする。'.repeat(100),
+    '🚀👩‍👩‍👧‍👦 '.repeat(300),
+    'supercalifragilistic'.repeat(200),
+  ];
+
+  it('is all of a short one', () => {
+    for (const text of ['', 'x', 'def add(a, b):\n    return a + b\n'])
+      expect(tokenizer.beginning(text)).toBe(text);
+  });
+
+  it.each(long)('is cut where the tokens end: %.20s', (text) => {
+    const beginning = tokenizer.beginning(text);
+    const { ids, truncated } = tokenizer.encode(beginning);
+    expect(text.startsWith(beginning)).toBe(true);
+    expect(truncated).toBe(false);
+    expect(beginning.isWellFormed()).toBe(true);
+    const all = tokenizer.encode(text).ids;
+    // The last word may be split otherwise where it ends; special tokens are the same.
+    const same = ids.findIndex((id, at) => id !== all[at]);
+    if (all.length > 8) expect(same === -1 || same > all.length - 8).toBe(true);
+  });
 });
