@@ -3,6 +3,7 @@ import { loadConfig } from '@embergate/platform/config.ts';
 import { Command, CommanderError } from 'commander';
 import { homedir } from 'node:os';
 import packageJson from '../package.json' with { type: 'json' };
+import { chunksCommand } from './commands/chunks.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { evalCommand } from './commands/eval.ts';
 import { indexCommand } from './commands/index-source.ts';
@@ -48,6 +49,7 @@ async function main(commandLine: readonly string[]): Promise<number> {
       searchCommand,
       statusCommand,
       jobsCommand,
+      chunksCommand,
       modelCommand,
       doctorCommand,
       evalCommand,

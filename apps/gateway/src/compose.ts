@@ -222,7 +222,7 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
       search: searchHandler({ store, embedder, defaults }, metrics),
       embeddings: embeddingsHandler({ embedder, model, defaults, metrics }),
       models: modelsHandler(embedder, model),
-      createIndexJob: createIndexJobHandler(indexJobs, parts.indexRoots),
+      createIndexJob: createIndexJobHandler(indexJobs, { indexRoots: parts.indexRoots, space }),
       listIndexJobs: listIndexJobsHandler(indexJobs),
       getIndexJob: getIndexJobHandler(indexJobs),
       watchIndexJob: watchIndexJobHandler(indexJobs, closing.signal),

@@ -5,7 +5,7 @@ import { basename, isAbsolute, relative, resolve, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 /**
- * Checks that a source may be indexed: a folder only inside INDEX_ROOTS, after all symbolic links; a git URL only over a
+ * Checks that a source may be indexed: a folder, of code or of vectors, only inside INDEX_ROOTS, after all symbolic links; a git URL only over a
  * network protocol, or a file inside INDEX_ROOTS.
  *
  * @param roots absolute folders.
@@ -13,7 +13,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
  * @throws AppError `source_not_allowed`, `source_not_found`, `invalid_request`.
  */
 export async function checkSource(source: IndexSource, roots: readonly string[]): Promise<IndexSource> {
-  if (source.type === 'directory') return { ...source, path: await allowedFolder(source.path, roots) };
+  if (source.type !== 'git') return { ...source, path: await allowedFolder(source.path, roots) };
   if (source.ref?.startsWith('-'))
     throw new AppError('invalid_request', 'source.ref must not start with "-".');
   if (!URL.canParse(source.url)) {
@@ -85,7 +85,6 @@ const isInside = (path: string, roots: readonly string[]): boolean =>
 
 /** The last part of a path or URL: what people call a repository. */
 export function repoNameOf(source: IndexSource): string {
-  const last =
-    source.type === 'directory' ? basename(source.path) : basename(new URL(source.url).pathname, '.git');
+  const last = source.type === 'git' ? basename(new URL(source.url).pathname, '.git') : basename(source.path);
   return last === '' ? 'root' : last;
 }

@@ -1,6 +1,7 @@
 import type { StoreChoice } from '@embergate/contracts/settings.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
 import { createChunker } from '@embergate/ingestion/chunk.ts';
+import { chunkCharsFor } from '@embergate/ingestion/chunk-size.ts';
 import { sweep } from '@embergate/ingestion/sweep.ts';
 import { findModel } from '@embergate/models/installed-model.ts';
 import { loadTokenizer } from '@embergate/models/tokenizer.ts';
@@ -32,10 +33,6 @@ export interface IndexerParts {
   clonesDir: string;
 }
 
-/** Code has 3 to 4 characters a token: few chunks are longer than the model reads, and few are needlessly short. */
-const CHARS_PER_TOKEN = 4;
-/** Beyond this a chunk is no longer about one thing, however much the model reads. */
-const MAX_CHUNK_CHARS = 1_500;
 /** Index jobs at a time. They share the bulk lane; more of them would only share it in smaller pieces. */
 const CONCURRENCY = 2;
 const SWEEP_INTERVAL_MS = 30_000;
@@ -61,9 +58,7 @@ export async function composeIndexer(parts: IndexerParts): Promise<void> {
   lifecycle.onClose('heartbeats', () => workers.stop());
   const store = await openStore(parts.store);
   lifecycle.onClose('store', () => store.close());
-  const chunker = await createChunker({
-    maxChars: Math.min(MAX_CHUNK_CHARS, model.maxTokens * CHARS_PER_TOKEN),
-  });
+  const chunker = await createChunker({ maxChars: chunkCharsFor(model.maxTokens) });
   lifecycle.onClose('chunker', () => chunker.close());
 
   const ledger = new DemandLedger(redis, clock);
@@ -72,9 +67,9 @@ export async function composeIndexer(parts: IndexerParts): Promise<void> {
   const handler = indexJobHandler({
     log,
     clonesDir,
+    chunker,
     run: {
       store,
-      chunker,
       space: model.space,
       tokenize: (text) => tokenizer.encode(model.space.prompts.document + text).ids,
       embed: (inputs, options) => embedder.embed(inputs, options),

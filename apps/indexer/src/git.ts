@@ -76,14 +76,3 @@ export async function removeOldClones(clonesDir: string): Promise<void> {
       await rm(folder, { recursive: true, force: true });
   }
 }
-
-/** The commit a folder is at, or null where it is none of git's. */
-export async function headCommit(folder: string): Promise<string | null> {
-  try {
-    const args = ['-C', folder, 'rev-parse', 'HEAD'];
-    const { stdout } = await run('git', args, { timeout: 10_000, env: gitEnvironment() });
-    return stdout.trim() || null;
-  } catch {
-    return null;
-  }
-}

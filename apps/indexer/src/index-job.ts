@@ -4,21 +4,24 @@ import {
   type SkippedFile,
   type IndexReport,
 } from '@embergate/contracts/index-job.ts';
+import type { Chunker } from '@embergate/ingestion/chunk.ts';
 import { runIndex, type IndexRunParts } from '@embergate/ingestion/index-run.ts';
 import { abandonRun, undoRun } from '@embergate/ingestion/sweep.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
-import { checkOut, headCommit, type Checkout } from './git.ts';
+import { checkOut } from './git.ts';
+import { bringSource, type JobSource } from './job-source.ts';
 import type { IndexTask } from './ports.ts';
 
 export interface IndexJobParts {
   log: Logger;
   clonesDir: string;
+  chunker: Chunker;
   run: IndexRunParts;
 }
 
 /** Works on one index job: brings the source, runs it, tells how far it is. */
 export const indexJobHandler =
-  ({ log, clonesDir, run }: IndexJobParts) =>
+  ({ log, clonesDir, chunker, run }: IndexJobParts) =>
   async ({ jobId, payload, signal, report }: IndexTask): Promise<void> => {
     const { collection, repo, source, mode } = payload;
     let last: IndexReport = { state: 'running', progress: emptyProgress(), skippedFiles: [], commit: null };
@@ -35,15 +38,18 @@ export const indexJobHandler =
         log.warn({ err: error, jobId }, 'progress could not be told');
       });
     };
-    let checkout: Checkout | null = null;
+    let brought: JobSource | null = null;
     try {
       signal.throwIfAborted();
       await tell({});
-      if (source.type === 'git') checkout = await checkOut(source, { clonesDir, jobId, signal });
-      const root = source.type === 'directory' ? source.path : (checkout?.folder ?? '');
-      const commit = await headCommit(root);
+      brought = await bringSource(source, {
+        chunker,
+        space: run.space,
+        checkOut: (git) => checkOut(git, { clonesDir, jobId, signal }),
+      });
+      const { openSource, commit } = brought;
       await tell({ commit });
-      await runIndex(run, { runId: jobId, collection, repo, root, commit, mode, signal, onProgress });
+      await runIndex(run, { runId: jobId, collection, repo, openSource, commit, mode, signal, onProgress });
       await tell({ state: 'completed' });
     } catch (error) {
       // Another attempt, here or elsewhere, goes on with the run.
@@ -57,6 +63,6 @@ export const indexJobHandler =
       const undone = await undoRun(run.store, { collection, runId: jobId });
       await tell({ state: undone ? 'cancelled' : 'completed' });
     } finally {
-      await checkout?.remove();
+      await brought?.remove();
     }
   };

@@ -42,6 +42,7 @@ export const ERROR_KINDS = {
   payload_too_large: kind(413, 'The body is too large'),
   unsupported_media_type: kind(415, 'Only JSON bodies are read'),
   text_refused: kind(422, 'The text cannot be embedded'),
+  vectors_invalid: kind(422, 'The chunks or vectors cannot be imported'),
   rate_limited: kind(429, 'Too many requests', { retryable: true }),
   internal: kind(500, 'Something broke inside Embergate'),
   embedding_failed: kind(503, 'The model could not embed the text', waitAndRetry),

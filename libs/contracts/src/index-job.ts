@@ -10,7 +10,18 @@ const gitSourceSchema = z.strictObject({
   url: z.string().min(1).max(4_096),
   ref: z.string().min(1).max(255).optional(),
 });
-export const indexSourceSchema = z.discriminatedUnion('type', [directorySourceSchema, gitSourceSchema]);
+/** Chunks with vectors that were made elsewhere: a folder as chunk-export.ts describes it. */
+const vectorsSourceSchema = z.strictObject({
+  type: z.literal('vectors'),
+  path: z.string().min(1).max(4_096),
+  /** The space that the vectors are of: `model@1a2b3c4d`. */
+  space: z.string().min(1).max(255),
+});
+export const indexSourceSchema = z.discriminatedUnion('type', [
+  directorySourceSchema,
+  gitSourceSchema,
+  vectorsSourceSchema,
+]);
 export type IndexSource = z.infer<typeof indexSourceSchema>;
 
 export const indexJobRequestSchema = z.strictObject({
@@ -43,7 +54,7 @@ export const indexProgressSchema = z.strictObject({
   chunks: z.int().nonnegative(),
   /** Chunks that went through the model. */
   embedded: z.int().nonnegative(),
-  /** Chunks that were there already or whose vector was known. */
+  /** Chunks that were there already or whose vector was known, as those of an import are. */
   reused: z.int().nonnegative(),
   /** Chunks that are no longer in the source. */
   removed: z.int().nonnegative(),

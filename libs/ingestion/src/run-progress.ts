@@ -1,4 +1,5 @@
 import { emptyProgress, type IndexProgress, type SkippedFile } from '@embergate/contracts/index-job.ts';
+import type { ChunkPage } from './chunk-source.ts';
 
 export type ProgressListener = (
   progress: IndexProgress,
@@ -32,10 +33,10 @@ export class RunProgress {
     this.#notify(true);
   }
 
-  read(bytes: number, chunks: number): void {
+  read({ bytes, files, chunks }: ChunkPage): void {
     this.#readBytes += bytes;
-    this.#progress.files += 1;
-    this.#progress.chunks += chunks;
+    this.#progress.files += files;
+    this.#progress.chunks += chunks.length;
     this.#notify();
   }
 

@@ -6,6 +6,7 @@ import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { createLanceDbStore } from '@embergate/vector-store-lancedb/lancedb-store.ts';
 import type { ChunkStamp, VectorStore } from '@embergate/vector-store/store.ts';
 import { createChunker } from '../src/chunk.ts';
+import { FolderSource } from '../src/folder-source.ts';
 import { runIndex, type IndexRunParts, type IndexRunRequest } from '../src/index-run.ts';
 import { createTree, type SourceTree } from './source-tree.ts';
 
@@ -75,12 +76,12 @@ export async function createRunBench(files: Record<string, string>): Promise<Run
     beforeAnswer: () => undefined,
     run: (runId, options = {}) =>
       runIndex(
-        { store, chunker, space: SPACE, tokenize: fakeTokenize, embed: fakeEmbed },
+        { store, space: SPACE, tokenize: fakeTokenize, embed: fakeEmbed },
         {
           runId,
           collection: COLLECTION,
           repo: REPO,
-          root: tree.root,
+          openSource: () => FolderSource.open(tree.root, chunker),
           commit: null,
           mode: 'incremental',
           signal: new AbortController().signal,

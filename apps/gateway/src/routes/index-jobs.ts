@@ -14,9 +14,10 @@ const EVENT_INTERVAL_MS = 250;
 
 /** POST /v1/index-jobs */
 export const createIndexJobHandler =
-  (jobs: IndexJobs, indexRoots: readonly string[]): Handler =>
+  (jobs: IndexJobs, { indexRoots, space }: { indexRoots: readonly string[]; space: string }): Handler =>
   async (request, response) => {
     const body = request.body as IndexJobRequest;
+    if (body.source.type === 'vectors') expectSpace(body.source.space, space);
     const source = await checkSource(body.source, indexRoots);
     const repo = repoNameSchema.safeParse(body.repo ?? repoNameOf(source));
     if (!repo.success) {
@@ -28,6 +29,15 @@ export const createIndexJobHandler =
     const job = await jobs.add({ ...body, source, repo: repo.data });
     response.status(202).location(`/v1/index-jobs/${job.id}`).json(job);
   };
+
+function expectSpace(declared: string, own: string): void {
+  if (declared === own) return;
+  const remedy = 'Start it with the EMBEDDING_MODEL that made them, or embed the chunks with its own.';
+  throw new AppError(
+    'space_mismatch',
+    `The vectors are of ${declared}, and this gateway's are of ${own}. ${remedy}`,
+  );
+}
 
 export const listIndexJobsHandler =
   (jobs: IndexJobs): Handler =>

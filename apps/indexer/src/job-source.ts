@@ -1,0 +1,45 @@
+import type { IndexSource } from '@embergate/contracts/index-job.ts';
+import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
+import type { Chunker } from '@embergate/ingestion/chunk.ts';
+import type { OpenChunkSource } from '@embergate/ingestion/chunk-source.ts';
+import { FolderSource } from '@embergate/ingestion/folder-source.ts';
+import { headCommit } from '@embergate/ingestion/head-commit.ts';
+import { readChunkExport, VectorsSource } from '@embergate/ingestion/vectors-source.ts';
+import type { Checkout } from './git.ts';
+
+/** The source of a job, on this machine. */
+export interface JobSource {
+  openSource: OpenChunkSource;
+  commit: string | null;
+  /** Removes what was brought here for the job. */
+  remove: () => Promise<void>;
+}
+
+interface SourceParts {
+  chunker: Chunker;
+  space: EmbeddingSpace;
+  checkOut: (source: Extract<IndexSource, { type: 'git' }>) => Promise<Checkout>;
+}
+
+/** Errors: those of the clone; a folder says what is wrong with it when it is opened. */
+export async function bringSource(
+  source: IndexSource,
+  { chunker, space, checkOut }: SourceParts,
+): Promise<JobSource> {
+  if (source.type === 'vectors') {
+    const { path, space: declared } = source;
+    const description = await readChunkExport(path).catch(() => null);
+    return {
+      openSource: () => VectorsSource.open(path, { declared, space }),
+      commit: description?.commit ?? null,
+      remove: () => Promise.resolve(),
+    };
+  }
+  const { folder, remove } =
+    source.type === 'git' ? await checkOut(source) : { folder: source.path, remove: () => Promise.resolve() };
+  return {
+    openSource: () => FolderSource.open(folder, chunker),
+    commit: await headCommit(folder),
+    remove,
+  };
+}

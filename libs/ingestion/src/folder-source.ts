@@ -1,0 +1,62 @@
+import { AppError } from '@embergate/contracts/errors.ts';
+import type { SkippedFile } from '@embergate/contracts/index-job.ts';
+import type { Chunker } from './chunk.ts';
+import type { ChunkPage, ChunkSource } from './chunk-source.ts';
+import { embeddedText } from './embedded-text.ts';
+import { embeddedHash } from './hash.ts';
+import { folderIdentity, measureSource, walkSource } from './walk.ts';
+
+/** A folder of code, chunked as it is walked. One page is one file. */
+export class FolderSource implements ChunkSource {
+  readonly repeated = 'same';
+  readonly #root: string;
+  readonly #chunker: Chunker;
+  readonly #identity: string;
+
+  private constructor(root: string, chunker: Chunker, identity: string) {
+    this.#root = root;
+    this.#chunker = chunker;
+    this.#identity = identity;
+  }
+
+  /**
+   * @param root absolute folder.
+   * @param chunker stays the caller's to close.
+   * @throws AppError `source_not_found`
+   */
+  static async open(root: string, chunker: Chunker): Promise<FolderSource> {
+    return new FolderSource(root, chunker, await folderIdentity(root));
+  }
+
+  sizeBytes(): Promise<number> {
+    return measureSource(this.#root);
+  }
+
+  async *read(): AsyncGenerator<ChunkPage | SkippedFile, void, undefined> {
+    for await (const file of walkSource(this.#root)) {
+      if (file.kind === 'skipped') {
+        yield { path: file.path, reason: file.reason };
+        continue;
+      }
+      const { path, sizeBytes } = file;
+      const chunks = (await this.#chunker.chunk(file)).map(({ signature, ...chunk }) => {
+        const text = embeddedText({ path, signature, ...chunk });
+        return { path, ...chunk, embeddedText: text, embeddedHash: embeddedHash(text) };
+      });
+      yield { chunks, files: 1, bytes: sizeBytes };
+    }
+  }
+
+  /** Files of a share that was unmounted, or of a folder that is being deleted, look as if they were no longer wanted. */
+  async expectUnchanged(): Promise<void> {
+    if ((await folderIdentity(this.#root)) === this.#identity) return;
+    throw new AppError(
+      'source_not_found',
+      `The folder ${this.#root} was replaced while it was read; nothing was published.`,
+    );
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}

@@ -1,0 +1,164 @@
+import { AppError } from '@embergate/contracts/errors.ts';
+import { lexicalDocument } from '@embergate/vector-store/lexical-text.ts';
+import type { ChunkRow } from '@embergate/vector-store/store.ts';
+import type { ChunkSource, SourceChunk } from './chunk-source.ts';
+import { chunkKey } from './hash.ts';
+import type { IndexRunParts, IndexRunRequest } from './index-run.ts';
+import { RunProgress } from './run-progress.ts';
+import { rowId, type KnownRows } from './run-rows.ts';
+
+/** A chunk that is not in the store yet. */
+interface NewChunk {
+  row: Omit<ChunkRow, 'vector'>;
+  text: string;
+  /** Made elsewhere. */
+  vector: Float32Array | undefined;
+}
+
+/** Chunks that are looked up, embedded and written together: enough to sort by length, little enough for memory. */
+const BATCH_CHUNKS = 256;
+/** While one batch is embedded, another is written and a third one chunked. */
+const BATCHES_AT_A_TIME = 3;
+
+/** One reading of the source: what is new is embedded, where it has no vector, and written as it is found. */
+export class RunPass {
+  readonly progress: RunProgress;
+  readonly #parts: IndexRunParts;
+  readonly #request: IndexRunRequest;
+  readonly #known: KnownRows;
+  readonly #seen = new Set<string>();
+  readonly #underWay = new Set<Promise<void>>();
+  #batch: NewChunk[] = [];
+  #failure: unknown;
+
+  constructor(parts: IndexRunParts, request: IndexRunRequest, known: KnownRows) {
+    this.#parts = parts;
+    this.#request = request;
+    this.#known = known;
+    this.progress = new RunProgress(request.onProgress);
+  }
+
+  get chunkCount(): number {
+    return this.#seen.size;
+  }
+
+  async addNewChunks(source: ChunkSource): Promise<void> {
+    this.progress.expectBytes(await source.sizeBytes());
+    try {
+      for await (const page of source.read()) {
+        this.#request.signal.throwIfAborted();
+        if ('reason' in page) {
+          this.progress.skip(page);
+          continue;
+        }
+        this.progress.read(page);
+        for (const chunk of page.chunks) await this.#take(chunk, source.repeated);
+      }
+      this.progress.walked();
+      await this.#startBatch();
+    } finally {
+      await Promise.all(this.#underWay);
+    }
+    if (this.#failure !== undefined) throw this.#failure as Error;
+  }
+
+  /** Ids of rows that are no longer in the source, or that a full run has made anew. */
+  stale(): string[] {
+    const { visible, own } = this.#known;
+    const gone = [...own].filter(([key]) => !this.#seen.has(key));
+    const replaced = [...visible].filter(([key]) => this.#request.mode === 'full' || !this.#seen.has(key));
+    return [...gone, ...replaced].map(([, id]) => id);
+  }
+
+  async #take(chunk: SourceChunk, repeated: ChunkSource['repeated']): Promise<void> {
+    const { repo, runId, mode } = this.#request;
+    const { embeddedText, vector, kind: _kind, ...shown } = chunk;
+    const key = chunkKey({ repo, ...shown });
+    if (this.#seen.has(key)) {
+      if (repeated === 'same') return;
+      const where = `${chunk.path}:${chunk.startLine}`;
+      throw new AppError('vectors_invalid', `The chunk of ${where} is there twice; nothing was published.`);
+    }
+    this.#seen.add(key);
+    if (this.#known.own.has(key) || (mode === 'incremental' && this.#known.visible.has(key))) {
+      this.progress.reused(1);
+      return;
+    }
+    this.#batch.push({
+      text: embeddedText,
+      vector,
+      row: {
+        id: rowId(key, mode === 'full' ? runId : null),
+        repo,
+        ...shown,
+        lexicalText: lexicalDocument(shown),
+        addedBy: runId,
+        removedBy: null,
+      },
+    });
+    if (this.#batch.length >= BATCH_CHUNKS) await this.#startBatch();
+  }
+
+  /** Starts what has been gathered, and waits only while too much is under way. */
+  async #startBatch(): Promise<void> {
+    const batch = this.#batch;
+    this.#batch = [];
+    if (batch.length > 0) {
+      const work: Promise<void> = this.#write(batch)
+        .catch((error: unknown) => void (this.#failure ??= error))
+        .finally(() => this.#underWay.delete(work));
+      this.#underWay.add(work);
+    }
+    while (this.#underWay.size >= BATCHES_AT_A_TIME) await Promise.race(this.#underWay);
+    if (this.#failure !== undefined) throw this.#failure as Error;
+  }
+
+  async #write(batch: NewChunk[]): Promise<void> {
+    const { store } = this.#parts;
+    const { collection } = this.#request;
+    const without = batch.filter(({ vector }) => vector === undefined);
+    const known = await this.#knownVectors(without);
+    this.progress.reused(
+      batch.length - without.length + without.filter(({ row }) => known.has(row.embeddedHash)).length,
+    );
+    await this.#embedMissing(without, known);
+    const rows = batch.map(({ row, vector = known.get(row.embeddedHash) }): ChunkRow => {
+      if (!vector) throw new AppError('index_failed', `No vector came for ${row.path}:${row.startLine}.`);
+      return { ...row, vector };
+    });
+    await store.upsertRows(collection, rows);
+  }
+
+  async #knownVectors(batch: NewChunk[]): Promise<Map<string, Float32Array>> {
+    if (this.#request.mode === 'full' || batch.length === 0) return new Map();
+    const hashes = [...new Set(batch.map(({ row }) => row.embeddedHash))];
+    return this.#parts.store.vectorsByHash(this.#request.collection, hashes);
+  }
+
+  /** Adds to `vectors` what is not in it. */
+  async #embedMissing(batch: NewChunk[], vectors: Map<string, Float32Array>): Promise<void> {
+    const missing = batch.filter(({ row }) => !vectors.has(row.embeddedHash));
+    if (missing.length === 0) return;
+    const distinct = new Map(missing.map(({ row, text }) => [row.embeddedHash, text]));
+    // Texts of like length share a batch of the model, which pads every text to the longest.
+    const sorted = [...distinct]
+      .map(([hash, text]) => ({ hash, text, ids: this.#parts.tokenize(text) }))
+      .sort((a, b) => b.ids.length - a.ids.length);
+    const made = await this.#parts.embed(
+      sorted.map(({ ids }) => ids),
+      {
+        texts: sorted.map(({ text }) => text),
+        signal: this.#request.signal,
+        onEmbedded: (inputs) => this.progress.embedded(inputs.length, tokensOf(inputs)),
+      },
+    );
+    // Texts that stand more than once are embedded once.
+    this.progress.reused(missing.length - sorted.length);
+    sorted.forEach(({ hash }, index) => {
+      const vector = made[index];
+      if (vector) vectors.set(hash, vector);
+    });
+  }
+}
+
+const tokensOf = (inputs: readonly Uint32Array[]): number => inputs.reduce((sum, ids) => sum + ids.length, 0);
