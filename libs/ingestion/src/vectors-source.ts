@@ -8,7 +8,7 @@ import {
 } from '@embergate/contracts/chunk-export.ts';
 import { AppError } from '@embergate/contracts/errors.ts';
 import { spaceId, type EmbeddingSpace } from '@embergate/contracts/space.ts';
-import { z } from 'zod';
+import type { z } from 'zod';
 import type { ChunkPage, ChunkSource, SourceChunk } from './chunk-source.ts';
 import { embeddedHash } from './hash.ts';
 import { NpyFile } from './npy-file.ts';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { createLanceDbStore } from '@embergate/vector-store-lancedb/lancedb-store.ts';
 import type { ChunkStamp, VectorStore } from '@embergate/vector-store/store.ts';
-import { createChunker } from '../src/chunk.ts';
+import { createChunker, type Chunker } from '../src/chunk.ts';
 import { FolderSource } from '../src/folder-source.ts';
 import { runIndex, type IndexRunParts, type IndexRunRequest } from '../src/index-run.ts';
 import { createTree, type SourceTree } from './source-tree.ts';
@@ -13,7 +13,7 @@ import { createTree, type SourceTree } from './source-tree.ts';
 export const COLLECTION = 'code';
 const REPO = 'sample';
 
-const SPACE: EmbeddingSpace = {
+export const SPACE: EmbeddingSpace = {
   model: 'fake',
   revision: '1',
   dimensions: 8,
@@ -22,11 +22,14 @@ const SPACE: EmbeddingSpace = {
   prompts: { query: '', document: '' },
 };
 
-type RunOptions = Partial<Pick<IndexRunRequest, 'mode' | 'collection' | 'signal' | 'onProgress'>>;
+type RunOptions = Partial<
+  Pick<IndexRunRequest, 'mode' | 'collection' | 'signal' | 'onProgress' | 'openSource'>
+>;
 
 /** A source folder, a LanceDB store on disk, the real chunker, and a fake in place of the model. */
 export interface RunBench {
   tree: SourceTree;
+  chunker: Chunker;
   store: VectorStore;
   /** Texts that the fake model was given since this was last emptied. */
   embedded: string[];
@@ -44,7 +47,7 @@ export interface RunBench {
 }
 
 /** Eight numbers of unit length that depend on the text alone. */
-function fakeVector(text: string): Float32Array {
+export function fakeVector(text: string): Float32Array {
   const bytes = createHash('sha256').update(text).digest().subarray(0, SPACE.dimensions);
   const length = Math.hypot(...bytes);
   return Float32Array.from(bytes, (byte) => byte / length);
@@ -71,6 +74,7 @@ export async function createRunBench(files: Record<string, string>): Promise<Run
   };
   const bench: RunBench = {
     tree,
+    chunker,
     store,
     embedded: [],
     beforeAnswer: () => undefined,
