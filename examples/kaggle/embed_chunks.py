@@ -49,6 +49,7 @@ def arguments():
     parser.add_argument("--dtype", choices=["float32", "float16"], default="float32", help="of vectors.npy")
     parser.add_argument("--batch-tokens", type=int, default=8192, help="padded tokens a batch")
     parser.add_argument("--trust-remote-code", action="store_true", help="run the model's own Python code")
+    parser.add_argument("--matryoshka", action="store_true", help="cut the vectors to the space's dimensions (a model trained for it)")
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--workers", type=int, default=1, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -84,6 +85,7 @@ class Model:
             sys.exit("embedding.json names no model on the hub: give --model with the folder that Embergate's was built from.")
         self.space = described["space"]
         self.max_tokens = described["maxTokens"]
+        self.matryoshka = options.matryoshka
         # A folder has no revision but its files.
         revision = {} if Path(name).is_dir() else {"revision": self.space["revision"]}
         common = {**revision, "trust_remote_code": options.trust_remote_code}
@@ -108,6 +110,9 @@ class Model:
         hidden = self.model(input_ids=padded, attention_mask=mask, **causal).last_hidden_state
         mask = mask.to(hidden.device)
         found = self.pooled(hidden.float(), mask)
+        if self.matryoshka:
+            # Layer normalisation takes the mean out; the deviation goes with the length.
+            found = (found - found.mean(1, keepdim=True))[:, : self.space["dimensions"]]
         if self.space["normalize"]:
             found = torch.nn.functional.normalize(found, dim=1)
         return found.cpu().numpy()

@@ -118,6 +118,22 @@ describe('a project that is exported, embedded elsewhere and imported', () => {
     });
   });
 
+  it('is exported for a model of the catalog that is not on this machine, and for vectors cut short', async () => {
+    const env = { MODEL_DIR: join(folder.path, 'no-models'), EMBEDDING_MODEL: 'nomic-embed-text-v1.5' };
+    const exportFor = (to: string, more: NodeJS.ProcessEnv) =>
+      runEmbergate(['chunks', 'export', project, '--out', join(folder.path, to), '--json'], {
+        env: { ...env, ...more },
+      });
+    const { stdout } = await exportFor('short', { EMBEDDING_DIMENSIONS: '256' });
+    expect(JSON.parse(stdout)).toMatchObject({
+      space: { model: 'nomic-embed-text-v1.5', dimensions: 256, prompts: { document: 'search_document: ' } },
+      hub: 'nomic-ai/nomic-embed-text-v1.5',
+      maxTokens: 8_192,
+    });
+    expect(await exportFor('odd', { EMBEDDING_DIMENSIONS: '255' })).toMatchObject({ code: 2 });
+    expect(await exportFor('reranker', { EMBEDDING_MODEL: 'CodeRankLLM' })).toMatchObject({ code: 2 });
+  });
+
   it('is not exported into itself, over other files, or under a name that is none', async () => {
     const exported = (...args: string[]) => runEmbergate(['chunks', 'export', project, '--out', ...args]);
     expect(await exported(join(project, 'export'))).toMatchObject({ code: 2 });

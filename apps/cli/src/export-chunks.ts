@@ -7,6 +7,7 @@ import { exportChunks } from '@embergate/ingestion/chunk-export.ts';
 import { chunkCharsFor } from '@embergate/ingestion/chunk-size.ts';
 import { FolderSource } from '@embergate/ingestion/folder-source.ts';
 import { headCommit } from '@embergate/ingestion/head-commit.ts';
+import type { FindOptions } from '@embergate/models/installed-model.ts';
 import { describeModel } from '@embergate/models/model-description.ts';
 import cliProgress from 'cli-progress';
 import { isAbsolute, relative, sep } from 'node:path';
@@ -17,7 +18,7 @@ interface ExportFolderOptions {
   /** Absolute. */
   out: string;
   repo: string;
-  model: { name: string; modelDir: string };
+  model: { name: string; options: FindOptions };
   signal: AbortSignal;
 }
 
@@ -34,7 +35,7 @@ export async function exportFolder({
   const way = relative(root, out);
   if (way === '' || (way.split(sep)[0] !== '..' && !isAbsolute(way)))
     throw new AppError('usage', `${out} is inside ${root}: the next index would hold it.`);
-  const { space, maxTokens, hub } = await describeModel(model.name, { modelDir: model.modelDir });
+  const { space, maxTokens, hub } = await describeModel(model.name, model.options);
   const commit = await headCommit(root);
   const stream = process.stderr;
   const bar = new cliProgress.SingleBar(

@@ -116,7 +116,13 @@ export async function findModel(nameOrFolder: string, options: FindOptions): Pro
   return cutTo(await checked(manifest, folder), options.dimensions);
 }
 
-function cutTo(model: InstalledModel, dimensions = model.space.dimensions): InstalledModel {
+type Cuttable = Pick<InstalledModel, 'name' | 'space' | 'matryoshka'>;
+
+/**
+ * The model with vectors of so many dimensions. Errors: `config_invalid` where it has none such.
+ * @internal
+ */
+export function cutTo<T extends Cuttable>(model: T, dimensions = model.space.dimensions): T {
   if (dimensions === model.space.dimensions) return model;
   if (model.matryoshka.includes(dimensions)) return { ...model, space: { ...model.space, dimensions } };
   const allowed = [model.space.dimensions, ...model.matryoshka].join(', ');

@@ -1,7 +1,13 @@
 import { AppError } from '@embergate/contracts/errors.ts';
 import { Command } from 'commander';
 import { basename, resolve } from 'node:path';
-import { clientOf, modelDirOf, withRemoteOptions, type CliContext, type RemoteOptions } from '../context.ts';
+import {
+  clientOf,
+  findOptionsOf,
+  withRemoteOptions,
+  type CliContext,
+  type RemoteOptions,
+} from '../context.ts';
 import { exportFolder } from '../export-chunks.ts';
 import { followJob } from '../follow-job.ts';
 import { EXPORT_FILE } from '@embergate/contracts/chunk-export.ts';
@@ -41,7 +47,7 @@ function exportCommand(context: CliContext): Command {
         root,
         out: resolve(out),
         repo: repo ?? (basename(root) || 'root'),
-        model: { name: context.config.EMBEDDING_MODEL, modelDir: modelDirOf(context) },
+        model: { name: context.config.EMBEDDING_MODEL, options: findOptionsOf(context) },
         signal: context.signal,
       });
       if (json) return printJson({ folder: resolve(out), ...written });
