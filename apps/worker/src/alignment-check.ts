@@ -1,5 +1,10 @@
 import type { Alignment, AlignmentReference, PublishedReference } from '@embergate/contracts/alignment.ts';
-import { isAligned, measureAlignment, type AlignmentFloors } from '@embergate/embedding/alignment.ts';
+import {
+  isAligned,
+  measureAlignment,
+  strangeCollections,
+  type AlignmentFloors,
+} from '@embergate/embedding/alignment.ts';
 import type { Batcher } from '@embergate/embedding/batcher.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 
@@ -59,11 +64,18 @@ export class AlignmentCheck {
       if (version === null || version === this.#measured) return;
       const published = await references.read(space);
       if (!published) return;
-      const alignment = await this.#measure(published.reference);
+      const own = await this.#embed(published.reference);
+      const alignment = measureAlignment(published.reference, own);
       this.#measured = published.version;
       const isWell = isAligned(alignment, floors);
       const figures = { ...alignment, floors };
-      if (isWell) log.info(figures, 'the model agrees with the collections');
+      const strange = strangeCollections(published.reference, own, floors);
+      if (isWell && strange.length > 0)
+        log.warn(
+          { ...figures, collections: strange },
+          'these collections hold vectors that are not those of their space',
+        );
+      else if (isWell) log.info(figures, 'the model agrees with the collections');
       else log.error(figures, 'the model does not agree with the collections of its space: it takes no work');
       onMeasured(alignment, isWell);
     } catch (error) {
@@ -72,10 +84,9 @@ export class AlignmentCheck {
     }
   }
 
-  async #measure(reference: AlignmentReference): Promise<Alignment> {
-    const ids = reference.canaries.map((canary) => canary.ids);
-    const texts = reference.canaries.map(({ text }) => text);
-    const { vectors } = await this.#parts.batcher.submit(ids, { lane: 'bulk', texts });
-    return measureAlignment(reference, vectors);
+  async #embed({ canaries }: AlignmentReference): Promise<Float32Array> {
+    const ids = canaries.map((canary) => canary.ids);
+    const texts = canaries.map(({ text }) => text);
+    return (await this.#parts.batcher.submit(ids, { lane: 'bulk', texts })).vectors;
   }
 }

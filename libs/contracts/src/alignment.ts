@@ -28,6 +28,8 @@ export interface PublishedReference {
 }
 
 export interface CanaryText {
+  /** That holds its vector. */
+  collection: string;
   /** As the model reads it, with its prompt. */
   text: string;
   /** Token ids of that, special tokens included. */
@@ -36,14 +38,14 @@ export interface CanaryText {
 
 const headSchema = z.strictObject({
   dimensions: z.int().positive(),
-  canaries: z.array(z.strictObject({ text: z.string(), ids: z.string() })).min(1),
+  canaries: z.array(z.strictObject({ collection: z.string(), text: z.string(), ids: z.string() })).min(1),
 });
 
 /** Wire form: {@link encodeVectorFrame}. */
 export function encodeAlignmentReference({ dimensions, canaries, sample }: AlignmentReference): Buffer {
   const head = {
     dimensions,
-    canaries: canaries.map(({ text, ids }) => ({ text, ids: encodeTokenIds(ids) })),
+    canaries: canaries.map(({ ids, ...canary }) => ({ ...canary, ids: encodeTokenIds(ids) })),
   };
   return encodeVectorFrame(head, sample);
 }
@@ -57,7 +59,7 @@ export function decodeAlignmentReference(frame: Buffer): AlignmentReference {
   if (!sample.every(Number.isFinite)) throw new Error('the sample has values that are not finite');
   return {
     dimensions,
-    canaries: canaries.map(({ text, ids }) => ({ text, ids: decodeTokenIds(ids) })),
+    canaries: canaries.map(({ ids, ...canary }) => ({ ...canary, ids: decodeTokenIds(ids) })),
     sample,
   };
 }

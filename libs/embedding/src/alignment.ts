@@ -32,17 +32,44 @@ export function measureAlignment(
     const order = [...rows.keys()].sort((x, y) => (scores[y] as number) - (scores[x] as number));
     return new Set(order.slice(0, k));
   };
-  const cosines: number[] = [];
   let shared = 0;
   for (let at = 0; at < canaries.length; at++) {
     const mine = rowOf(own, at);
     const held = rows[at] as Float32Array;
-    cosines.push(dot(mine, held) / (lengthOf(mine) * lengthOf(held) || 1));
-    if (k === 0) continue;
+    if (k === 0) break;
     const ofMine = nearest(mine, at);
     shared += [...nearest(held, at)].filter((row) => ofMine.has(row)).length / k;
   }
-  return { cosine: median(cosines), overlap: k > 0 ? shared / canaries.length : null };
+  const cosine = median(cosinesOf({ dimensions, canaries, sample }, own));
+  return { cosine, overlap: k > 0 ? shared / canaries.length : null };
+}
+
+/**
+ * Collections whose own texts, all together, are below the floor: while others agree, it is their vectors that are wrong, and not the variant's.
+ */
+export function strangeCollections(
+  reference: AlignmentReference,
+  own: Float32Array,
+  { cosine }: AlignmentFloors,
+): string[] {
+  const cosines = cosinesOf(reference, own);
+  const byCollection = Map.groupBy(
+    reference.canaries.keys(),
+    (at) => reference.canaries[at]?.collection ?? '',
+  );
+  return [...byCollection].flatMap(([name, places]) =>
+    median(places.map((at) => cosines[at] ?? 0)) < cosine ? [name] : [],
+  );
+}
+
+/** Of each canary's vector and the one that is held of it. */
+function cosinesOf({ dimensions, canaries, sample }: AlignmentReference, own: Float32Array): number[] {
+  return canaries.map((_, at) => {
+    const [mine, held] = [own, sample].map((rows) =>
+      rows.subarray(at * dimensions, (at + 1) * dimensions),
+    ) as [Float32Array, Float32Array];
+    return dot(mine, held) / (lengthOf(mine) * lengthOf(held) || 1);
+  });
 }
 
 /** Whether a variant may work for the collections that it was compared with. */

@@ -4,7 +4,7 @@ import {
   type AlignmentReference,
 } from '@embergate/contracts/alignment.ts';
 import { describe, expect, it } from 'vitest';
-import { isAligned, measureAlignment } from '../src/alignment.ts';
+import { isAligned, measureAlignment, strangeCollections } from '../src/alignment.ts';
 
 const DIMENSIONS = 16;
 const FLOORS = { cosine: 0.95, overlap: 0.5 };
@@ -23,6 +23,7 @@ function referenceOf(rows: number, canaries: number): AlignmentReference {
   return {
     dimensions: DIMENSIONS,
     canaries: Array.from({ length: canaries }, (_, n) => ({
+      collection: n % 4 === 3 ? 'small' : 'large',
       text: `text ${n}`,
       ids: Uint32Array.of(1, n, 2),
     })),
@@ -72,6 +73,18 @@ describe('how well a variant agrees with a collection', () => {
     const own = ownOf(reference, 0);
     own.set(ownOf(reference, 5).subarray(0, 3 * DIMENSIONS));
     expect(measureAlignment(reference, own).cosine).toBeCloseTo(1, 6);
+  });
+
+  it('names a collection whose vectors are others, while the variant agrees with the rest', () => {
+    const own = ownOf(reference, 0);
+    const noisy = ownOf(reference, 5);
+    for (const at of [3, 7]) {
+      const row = noisy.subarray(at * DIMENSIONS, (at + 1) * DIMENSIONS);
+      own.set(row, at * DIMENSIONS);
+    }
+    expect(measureAlignment(reference, own).cosine).toBeCloseTo(1, 6);
+    expect(strangeCollections(reference, own, FLOORS)).toEqual(['small']);
+    expect(strangeCollections(reference, ownOf(reference, 0), FLOORS)).toEqual([]);
   });
 
   it('a collection of one or two rows has no neighbours to compare', () => {

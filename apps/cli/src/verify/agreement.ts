@@ -12,7 +12,7 @@ export interface Agreement {
 /** @param other texts x dimensions, row by row. */
 export function agreementOf({ ids, vectors }: EmbeddedTexts, other: Float32Array): Agreement {
   const dimensions = vectors.length / ids.length;
-  const canaries = ids.map((one) => ({ text: '', ids: one }));
+  const canaries = ids.map((one) => ({ collection: '', text: '', ids: one }));
   const all = measureAlignment({ dimensions, canaries, sample: other }, vectors);
   const cosines = ids.map((_, at) => {
     const row = (rows: Float32Array) => rows.subarray(at * dimensions, (at + 1) * dimensions);

@@ -18,6 +18,8 @@ export interface AlignmentSourceParts {
   log: Logger;
 }
 
+type Row = SampledRow & { collection: string };
+
 /** Another sample is taken that often; one that nobody renews is of no use any more after three times that. */
 const EVERY_MS = 600_000;
 const LOOK_MS = 3_000;
@@ -77,7 +79,10 @@ export class AlignmentSource {
     const ours = shuffled(stamps.filter((stamp) => spaceId(stamp.space) === this.#spaceId));
     const some = ours.slice(0, COLLECTIONS);
     const perCollection = Math.floor(ROWS / some.length);
-    const rows = (await Promise.all(some.map(({ name }) => store.sampleRows(name, perCollection)))).flat();
+    const samples = some.map(async ({ name }) =>
+      (await store.sampleRows(name, perCollection)).map((row) => ({ ...row, collection: name })),
+    );
+    const rows = (await Promise.all(samples)).flat();
     const chosen = this.#canariesOf(rows);
     if (chosen.length === 0) return null;
     const canaryRows = new Set(chosen.map(({ row }) => row));
@@ -88,7 +93,7 @@ export class AlignmentSource {
   }
 
   /** The shortest, as a large model on a CPU takes seconds for a long one, and one of usual length; each text once. */
-  #canariesOf(rows: readonly SampledRow[]): { row: SampledRow; canary: CanaryText }[] {
+  #canariesOf(rows: readonly Row[]): { row: Row; canary: CanaryText }[] {
     const { space, texts } = this.#parts;
     const byHash = new Map(rows.map((row) => [row.embeddedHash, row]));
     const known = [...byHash.values()]
@@ -98,7 +103,8 @@ export class AlignmentSource {
     const usual = known.slice(SHORT_CANARIES).at((known.length - SHORT_CANARIES) / 2);
     return [...known.slice(0, SHORT_CANARIES), ...(usual ? [usual] : [])].map(({ row, text }) => {
       const ids = texts.encode([text], 'document').inputs[0] as Uint32Array;
-      return { row, canary: { text: space.prompts.document + text, ids } };
+      const { collection } = row;
+      return { row, canary: { collection, text: space.prompts.document + text, ids } };
     });
   }
 }
