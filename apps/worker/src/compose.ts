@@ -3,7 +3,7 @@ import type { TierName } from '@embergate/contracts/tiers.ts';
 import { OnnxBackend } from '@embergate/embedding-onnx/onnx-backend.ts';
 import { withVectorsOf } from '@embergate/embedding/matryoshka.ts';
 import { warmUp } from '@embergate/embedding/warm-up.ts';
-import { findModel, verifyModel } from '@embergate/models/installed-model.ts';
+import { findModel, onnxPathOn, verifyModel } from '@embergate/models/installed-model.ts';
 import { isDecoder, promptPrefixes } from '@embergate/models/prompt-prefixes.ts';
 import { TOKEN_NODES } from '@embergate/models/qwen2-graph.ts';
 import { loadTokenizer } from '@embergate/models/tokenizer.ts';
@@ -51,14 +51,14 @@ export async function composeWorker(
   lifecycle.onClose('heartbeats', () => heartbeats.stop());
 
   await verifyModel(model);
-  const { onnxPath, padTokenId, space, maxTokens, graphDimensions } = model;
+  const { padTokenId, space, maxTokens, graphDimensions } = model;
   // An encoder has no use for what texts begin with, and a tokenizer takes a while to read.
   const prefixes = isDecoder(space)
     ? promptPrefixes(space, await loadTokenizer(model.tokenizerPath, { maxTokens }))
     : [];
   const { opened: backend, reason } = await openFirst(plan, (device) =>
     OnnxBackend.create({
-      onnxPath,
+      onnxPath: onnxPathOn(device, model),
       dimensions: graphDimensions,
       padTokenId,
       isDecoder: isDecoder(space),

@@ -15,7 +15,7 @@ import {
 } from './installed-model.ts';
 import { encoderGraph } from './encoder-graph.ts';
 import { placeEncoderWeights } from './encoder-weights.ts';
-import { encodeOnnxModel, type Graph } from './onnx-writer.ts';
+import { encodeOnnxModel, FLOAT16, type Graph } from './onnx-writer.ts';
 import { isRunning, refused } from './partial-file.ts';
 import type { Precision } from './placed-weights.ts';
 import { qwen2Graph } from './qwen2-graph.ts';
@@ -44,6 +44,7 @@ function precisionOf(variant: BuildVariant, { kind }: Checkout['shape']): Precis
 }
 
 const WEIGHTS_FILE = 'weights.bin';
+const HALF_ATTENTION_FILE = 'model.half.onnx';
 const TOKENIZER_FILE = 'tokenizer.json';
 
 export interface BuildOptions {
@@ -119,11 +120,13 @@ async function buildIn(folder: string, { checkout, checkpoint, options }: Build)
   const file = await WeightsWriter.create(WEIGHTS_FILE, join(folder, WEIGHTS_FILE));
   try {
     const parts = { from: checkpoint, to: file, precision: precisionOf(variant, shape) };
-    const graph = await graphOf(shape, parts, (done) => {
+    const { graph, halfAttention } = await graphsOf(shape, parts, (done) => {
       signal?.throwIfAborted();
       onProgress?.(done, shape.layers + 1);
     });
-    const onnx = encodeOnnxModel(graph);
+    const half = halfAttention && [
+      await writeWhole(folder, HALF_ATTENTION_FILE, encodeOnnxModel(halfAttention)),
+    ];
     const manifest: ModelManifest = {
       manifestVersion: MANIFEST_VERSION,
       name: space.model,
@@ -132,9 +135,11 @@ async function buildIn(folder: string, { checkout, checkpoint, options }: Build)
       padTokenId,
       variant,
       onnxFile: ONNX_FILE,
+      ...(half && { halfAttentionFile: HALF_ATTENTION_FILE }),
       tokenizerFile: TOKENIZER_FILE,
       files: [
-        await writeWhole(folder, ONNX_FILE, onnx),
+        await writeWhole(folder, ONNX_FILE, encodeOnnxModel(graph)),
+        ...(half ?? []),
         await file.finish(),
         await copyTokenizer(checkout.folder, folder),
       ],
@@ -146,14 +151,24 @@ async function buildIn(folder: string, { checkout, checkpoint, options }: Build)
   }
 }
 
-/** The graph, once its weights are in their file. */
-async function graphOf(
+interface Graphs {
+  graph: Graph;
+  /** The same over the same weights, for GPUs whose attention computes in float16 only; none where it does in the first one. */
+  halfAttention?: Graph;
+}
+
+/** The graphs, once their weights are in their file. */
+async function graphsOf(
   shape: Checkout['shape'],
   parts: { from: Checkpoint; to: WeightsWriter; precision: Precision },
   onLayer: (done: number) => void,
-): Promise<Graph> {
-  if (shape.kind === 'qwen2') return qwen2Graph(shape, await placeQwen2Weights({ ...parts, shape }, onLayer));
-  return encoderGraph(shape, await placeEncoderWeights({ ...parts, shape }, onLayer));
+): Promise<Graphs> {
+  if (shape.kind !== 'qwen2')
+    return { graph: encoderGraph(shape, await placeEncoderWeights({ ...parts, shape }, onLayer)) };
+  const weights = await placeQwen2Weights({ ...parts, shape }, onLayer);
+  const graph = qwen2Graph(shape, weights);
+  if (parts.precision.kind === 'float16') return { graph };
+  return { graph, halfAttention: qwen2Graph(shape, weights, { attention: FLOAT16 }) };
 }
 
 async function copyTokenizer(from: string, to: string): Promise<ModelManifest['files'][number]> {

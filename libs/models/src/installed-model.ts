@@ -32,6 +32,8 @@ export const manifestSchema = z.strictObject({
   padTokenId: z.int().nonnegative(),
   variant: z.string().min(1),
   onnxFile: fileNameSchema,
+  /** The same model with attention in float16, over the same weights: what CUDA runs. Builds of before have none. */
+  halfAttentionFile: fileNameSchema.optional(),
   tokenizerFile: fileNameSchema,
   files: z.array(
     z.strictObject({ path: fileNameSchema, bytes: z.int().nonnegative(), sha256: sha256Schema }),
@@ -54,6 +56,8 @@ export interface InstalledModel {
   variant: string;
   folder: string;
   onnxPath: string;
+  /** The graph for devices whose attention knows float16 only, where that is another one: {@link onnxPathOn}. */
+  halfAttentionPath?: string;
   tokenizerPath: string;
   /** Numbers in the vectors that the graph makes; the space has fewer where they are cut. */
   graphDimensions: number;
@@ -191,13 +195,23 @@ export async function verifyModel(installed: InstalledModel): Promise<void> {
   }
 }
 
+/** The graph that a device runs: of decoders, onnxruntime's CUDA computes attention in float16 only. */
+export function onnxPathOn(
+  device: 'cpu' | 'cuda' | 'webgpu',
+  { onnxPath, halfAttentionPath }: InstalledModel,
+): string {
+  return device === 'cuda' ? (halfAttentionPath ?? onnxPath) : onnxPath;
+}
+
 /** @internal */
 export function describe(manifest: ModelManifest, folder: string): InstalledModel {
   const { name, space, maxTokens, padTokenId, variant } = manifest;
   const onnxPath = join(folder, manifest.onnxFile);
   const tokenizerPath = join(folder, manifest.tokenizerFile);
   const graphDimensions = space.dimensions;
-  const paths = { folder, onnxPath, tokenizerPath };
+  const { halfAttentionFile: half } = manifest;
+  const halfAttention = half !== undefined && { halfAttentionPath: join(folder, half) };
+  const paths = { folder, onnxPath, ...halfAttention, tokenizerPath };
   return { name, space, maxTokens, padTokenId, variant, ...paths, graphDimensions, matryoshka: [] };
 }
 

@@ -44,11 +44,11 @@ export interface InlineTensor {
   values: Float32Array | BigInt64Array;
 }
 
-/** An input or output; a dimension given as a string is free. */
+/** An input or output; a dimension given as a string is free, one given as null is free and like no other. */
 export interface GraphValue {
   name: string;
   elementType: number;
-  dims: (number | string)[];
+  dims: (number | string | null)[];
 }
 
 export interface Graph {
@@ -124,7 +124,7 @@ function encodeTensor(tensor: ExternalTensor | InlineTensor): Bytes {
 
 function encodeValue(value: GraphValue): Bytes {
   const dims = value.dims.flatMap((dim) =>
-    message(1, typeof dim === 'number' ? varint(1, dim) : text(2, dim)),
+    message(1, dim === null ? [] : typeof dim === 'number' ? varint(1, dim) : text(2, dim)),
   );
   const tensorType = message(1, [...varint(1, value.elementType), ...message(2, dims)]);
   return [...text(1, value.name), ...message(2, tensorType)];

@@ -75,11 +75,17 @@ export const keysAndValues = (direction: 'past' | 'present', layers: number): st
  * GroupQueryAttention, MatMulNBits and SkipSimplifiedLayerNormalization are onnxruntime's own; QuickGelu with alpha 1 is the
  * SiLU of the feed-forward layer.
  *
+ * `attention` says what attention computes in; by default in what the linear layers do. CUDA's knows float16 only.
+ *
  * With float16 weights, attention and linear layers compute in float16, as GPUs do fast. The states that the layers add to, and
  * their norms, stay float32: they grow from layer to layer, in large models beyond what float16 holds. So do keys and values
  * outside, because onnxruntime-node takes and gives no float16.
  */
-export function qwen2Graph(shape: Qwen2Shape, weights: Qwen2Weights): Graph {
+export function qwen2Graph(
+  shape: Qwen2Shape,
+  weights: Qwen2Weights,
+  { attention: within = weights.cosines.elementType }: { attention?: number } = {},
+): Graph {
   const graph = new GraphBuilder();
   let states = graph.tokenRows(weights.tokens, 'input_ids');
   let normed = graph.add(
@@ -92,7 +98,7 @@ export function qwen2Graph(shape: Qwen2Shape, weights: Qwen2Weights): Graph {
   );
   weights.layers.forEach((layer, index) => {
     const isLast = index === shape.layers - 1;
-    const part: Part = { graph, shape, weights, layer, index };
+    const part: Part = { graph, shape, weights, layer, index, within };
     let mixed = attention(part, toComputed(part, normed));
     if (isLast) {
       mixed = lastTokens(graph, mixed, 'mixed');
@@ -140,7 +146,9 @@ const cacheValues = (
   keysAndValues(direction, layers).map((name) => ({
     name,
     elementType: FLOAT,
-    dims: ['batch', kvHeads, `${direction}_tokens`, headSize],
+    // Of lengths with a name each, onnxruntime takes that of the present to be the past's, and where the past is not itself an
+    // input, but cast from one, the present would be written over it, though it is longer.
+    dims: ['batch', kvHeads, direction === 'past' ? null : 'present_tokens', headSize],
   }));
 
 /** One layer while its nodes are added. */
@@ -150,17 +158,21 @@ interface Part {
   weights: Qwen2Weights;
   layer: Qwen2Layer;
   index: number;
+  /** The type that attention computes in. */
+  within: number;
 }
 
-const isHalf = ({ cosines }: Qwen2Weights): boolean => cosines.elementType === FLOAT16;
+function cast(graph: GraphBuilder, value: string, { from, to }: { from: number; to: number }): string {
+  return from === to ? value : graph.add('Cast', [value], { to: { int: to } });
+}
 
-/** From the float32 of the states to what attention and linear layers compute in, */
+/** From the float32 of the states to what the linear layers compute in, */
 const toComputed = ({ graph, weights }: Part, value: string): string =>
-  isHalf(weights) ? graph.add('Cast', [value], { to: { int: FLOAT16 } }) : value;
+  cast(graph, value, { from: FLOAT, to: weights.cosines.elementType });
 
 /** and back. */
 const toStates = ({ graph, weights }: Part, value: string): string =>
-  isHalf(weights) ? graph.add('Cast', [value], { to: { int: FLOAT } }) : value;
+  cast(graph, value, { from: weights.cosines.elementType, to: FLOAT });
 
 /**
  * The nodes that read the token table, by the names that they get as the graph's first. They may stay on the CPU beside a GPU: they
@@ -170,17 +182,19 @@ export const TOKEN_NODES: readonly string[] = ['GatherBlockQuantized_0', 'Gather
 
 /** [batch, sequence, heads * headSize]. */
 function attention(part: Part, normed: string): string {
-  const { graph, shape, weights, layer, index } = part;
-  const qkv = graph.add('Add', [linear(graph, layer.qkv, normed), graph.external(layer.qkvBias)]);
+  const { graph, shape, weights, layer, index, within } = part;
+  const outer = weights.cosines.elementType;
+  const computed = graph.add('Add', [linear(graph, layer.qkv, normed), graph.external(layer.qkvBias)]);
+  const qkv = cast(graph, computed, { from: outer, to: within });
   const mixed = `mixed.${index}`;
   const cache = (direction: 'past' | 'present') => [
     `${direction}.${index}.key`,
     `${direction}.${index}.value`,
   ];
   const outside = cache('present');
-  const present = isHalf(weights) ? outside.map((name) => `${name}.half`) : outside;
-  const rotation = [graph.external(weights.cosines), graph.external(weights.sines)];
-  const past = cache('past').map((name) => toComputed(part, name));
+  const present = within === FLOAT ? outside : outside.map((name) => `${name}.half`);
+  const past = cache('past').map((name) => cast(graph, name, { from: FLOAT, to: within }));
+  const rotation = [weights.cosines, weights.sines].map((table) => rotationTable(part, table));
   graph.addNamed('GroupQueryAttention', {
     inputs: [qkv, '', '', ...past, 'seqlens_k', 'total_sequence_length', ...rotation],
     outputs: [mixed, ...present],
@@ -192,12 +206,21 @@ function attention(part: Part, normed: string): string {
       scale: { float: 1 / Math.sqrt(shape.headSize) },
     },
   });
-  if (isHalf(weights))
+  if (within !== FLOAT)
     outside.forEach((name, at) => {
       const attributes = { to: { int: FLOAT } };
       graph.addNamed('Cast', { inputs: [present[at] as string], outputs: [name], attributes });
     });
-  return mixed;
+  return cast(graph, mixed, { from: within, to: outer });
+}
+
+/** As attention reads it. onnxruntime casts a constant once, at load. */
+function rotationTable({ graph, index, within }: Part, table: ExternalTensor): string {
+  if (table.elementType === within) return graph.external(table);
+  const name = `${table.name}.half`;
+  const attributes = { to: { int: within } };
+  if (index === 0) graph.addNamed('Cast', { inputs: [graph.external(table)], outputs: [name], attributes });
+  return name;
 }
 
 function feedForward({ graph, layer }: Part, normed: string): string {
