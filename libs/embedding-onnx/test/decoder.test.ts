@@ -108,3 +108,41 @@ describe.each(['int8', 'int4'] as const)('a model that reads from left to right,
     expect((await backend.embed([text(5)])).vectors).toHaveLength(SHAPE.hidden);
   });
 });
+
+/**
+ * What CUDA runs, here on the CPU, which knows float16 attention, too. int4 and int8 builds round what flows through them to 8 bits:
+ * there a difference in the seventh digit becomes one of a step.
+ */
+describe.each([
+  ['fp32', 0.999999],
+  ['int8', 0.9998],
+  ['int4', 0.9998],
+] as const)('a model of %s with attention in float16', (variant, least) => {
+  it('has the vectors of the same model with attention in float32, prompt and parts included', async () => {
+    const folder = await temporaryFolder('half-attention');
+    const checkout = join(folder.path, 'checkout');
+    await writeRandomCheckpoint(checkout, { shape: SMALL_QWEN2, type: 'F32' });
+    await writeFile(join(checkout, 'tokenizer.json'), '{}');
+    const out = join(folder.path, 'built');
+    const { onnxPath, halfAttentionPath = '' } = await buildCheckout(await readCheckout(checkout), {
+      variant,
+      out,
+    });
+    const common = { dimensions: SMALL_QWEN2.hidden, padTokenId: 0, isDecoder: true, threads: 1 };
+    const options = { ...common, prefixes: [text(8)], log: createLogger('test', 'silent') };
+    const whole = await OnnxBackend.create({ ...options, onnxPath });
+    const half = await OnnxBackend.create({ ...options, onnxPath: halfAttentionPath });
+    for (const [ids, lane] of [
+      [text(5, 3), 'query'],
+      [Uint32Array.from([...text(8), ...text(9, 7)]), 'query'],
+      [text(21, 5), 'bulk'],
+      [text(700, 4), 'query'],
+    ] as const) {
+      const [a, b] = [await whole.embed([ids], { lane }), await half.embed([ids], { lane })];
+      expect(cosine(a.vectors, b.vectors)).toBeGreaterThan(least);
+      expect(a.vectors).not.toEqual(b.vectors);
+    }
+    for (const backend of [whole, half]) await backend.close();
+    await folder.remove();
+  });
+});

@@ -1,7 +1,6 @@
 import { GraphBuilder } from './graph-builder.ts';
 import {
   FLOAT,
-  FLOAT16,
   INT32,
   INT64,
   type ExternalTensor,
