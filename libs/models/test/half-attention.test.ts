@@ -86,7 +86,7 @@ describe('the graph with attention in float16', () => {
   });
 });
 
-// Else GPUs write the present over the past, where attention gets the past from a cast: "Shape mismatch attempting to re-use".
+// Else onnxruntime writes the present over the past where attention gets it from a cast: "Shape mismatch attempting to re-use".
 it.each(['fp16', 'int8'] as const)(
   '%s: no length of the past is declared to be like another one',
   async (variant) => {
