@@ -1,12 +1,5 @@
 import { GraphBuilder } from './graph-builder.ts';
-import {
-  FLOAT,
-  INT32,
-  INT64,
-  type ExternalTensor,
-  type Graph,
-  type GraphValue,
-} from './onnx-writer.ts';
+import { FLOAT, INT32, INT64, type ExternalTensor, type Graph, type GraphValue } from './onnx-writer.ts';
 import type { BlockLinear, TokenTable } from './placed-weights.ts';
 
 /** What config.json says of a Qwen2 decoder, as far as the graph depends on it. */
