@@ -68,6 +68,7 @@ const NEEDS_REASON: ReadonlySet<ErrorCode> = new Set([
   'deadline_exceeded',
   'embedding_failed',
   'shutting_down',
+  'worker_misaligned',
   'internal',
 ]);
 

@@ -53,6 +53,7 @@ const DEGRADABLE: ReadonlySet<ErrorCode> = new Set([
   'deadline_exceeded',
   'embedding_failed',
   'shutting_down', // the worker's; the gateway's own ends connections
+  'worker_misaligned',
   'internal',
 ]);
 

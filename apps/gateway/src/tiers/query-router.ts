@@ -53,6 +53,7 @@ const MAY_FAIL_OVER: ReadonlySet<ErrorCode> = new Set([
   'embedding_failed',
   'deadline_exceeded',
   'shutting_down',
+  'worker_misaligned',
   'internal',
 ]);
 
@@ -102,14 +103,14 @@ export class QueryRouter {
         return routed(first, answer);
       }
       const isItsFault = firstError.details['isEvidence'] === true;
-      const isSlow = firstError.code === 'deadline_exceeded' && !isItsFault;
       first.abandon(isItsFault ? firstError : new Error('another attempt was faster'));
-      return routed(isSlow ? slowRather(second, first) : second, answer);
+      return routed(notDown(second, { first, firstError }), answer);
     } catch (thrown) {
       query.signal?.throwIfAborted();
       const error = toAppError(thrown);
       first.abandon(error);
-      throw withReason(error, this.#reasonOf(second ?? first, error));
+      const last = second ? notDown(second, { first, firstError }) : first;
+      throw withReason(error, this.#reasonOf(last, error));
     }
   }
 
@@ -123,6 +124,7 @@ export class QueryRouter {
     const [firstTier] = board.tiers;
     if (code === 'deadline_exceeded')
       return `${firstTier}_${isOverdue(predictedMs, sentAt) ? 'down' : 'saturated'}`;
+    if (code === 'worker_misaligned') return `${firstTier}_misaligned`;
     return code === 'embedding_failed' || code === 'shutting_down' ? `${firstTier}_down` : null;
   }
 
@@ -221,9 +223,13 @@ export class QueryRouter {
   }
 }
 
-/** The first declared tier was passed over because it was slow, and is not known to be down. */
-const slowRather = (second: Attempt, first: Attempt): Attempt =>
-  second.reason === `${first.tier}_down` ? { ...second, reason: `${first.tier}_saturated` } : second;
+/** The first declared tier was passed over because it was slow or misaligned, and is not known to be down. */
+function notDown(second: Attempt, { first, firstError }: { first: Attempt; firstError: AppError }): Attempt {
+  const { code, details } = firstError;
+  const isSlow = code === 'deadline_exceeded' && details['isEvidence'] !== true;
+  const why = isSlow ? 'saturated' : code === 'worker_misaligned' ? 'misaligned' : 'down';
+  return second.reason === `${first.tier}_down` ? { ...second, reason: `${first.tier}_${why}` } : second;
+}
 
 const routed = ({ tier, reason, predictedMs, admissionMs }: Attempt, answer: EmbedAnswer): RoutedAnswer => ({
   answer,

@@ -31,6 +31,20 @@ describe('a query whose worker fails', () => {
     await world.isAllGivenBack();
   });
 
+  it('is answered by the next tier, too, where its worker turns out to be misaligned while it computes', async () => {
+    const { gateway, gpu, cpu } = await scene();
+    gpu.act = 'fails';
+    gpu.code = 'worker_misaligned';
+    const ids = idsOf();
+    const { answer, ...routed } = await gateway.ask({ ids });
+    expect(routed).toMatchObject({ tier: 'cpu', reason: 'gpu_misaligned' });
+    expect(answer.vectors).toEqual(vectorOf(ids));
+    cpu.act = 'fails';
+    cpu.code = 'worker_misaligned';
+    await expect(gateway.ask()).rejects.toMatchObject({ details: { reason: 'gpu_misaligned' } });
+    await world.isAllGivenBack();
+  });
+
   it('gets a typed error with the reason when the other one fails, too, and nobody tries a third time', async () => {
     const { gateway, gpu, cpu } = await scene();
     gpu.act = 'fails';
