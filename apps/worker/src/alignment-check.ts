@@ -1,4 +1,9 @@
-import type { Alignment, AlignmentReference, PublishedReference } from '@embergate/contracts/alignment.ts';
+import {
+  NO_REFERENCE,
+  type Alignment,
+  type AlignmentReference,
+  type PublishedReference,
+} from '@embergate/contracts/alignment.ts';
 import {
   isAligned,
   measureAlignment,
@@ -16,8 +21,8 @@ export interface AlignmentCheckParts {
   space: string;
   batcher: Pick<Batcher, 'submit'>;
   floors: AlignmentFloors;
-  /** Told of every measurement. */
-  onMeasured: (alignment: Alignment, isAligned: boolean) => void;
+  /** Told of every measurement; null once there is nothing to be compared with any more. */
+  onMeasured: (alignment: Alignment | null, isAligned: boolean) => void;
   log: Logger;
 }
 
@@ -27,7 +32,7 @@ const RETRY_MS = 30_000;
 
 /**
  * Compares this worker's model with what the collections of its space hold: once at the start, and whenever somebody has published
- * another sample. It computes beside bulk work, and no query waits for it.
+ * another sample; forgets it when there is nothing to compare with. It computes beside bulk work, and no query waits for it.
  */
 export class AlignmentCheck {
   readonly #parts: AlignmentCheckParts;
@@ -42,8 +47,8 @@ export class AlignmentCheck {
 
   /** Resolves once what is published now has been measured, or cannot be. */
   async start(): Promise<void> {
-    await this.#look();
     this.#timer = setInterval(() => void this.#look(), LOOK_MS);
+    await this.#look();
   }
 
   stop(): void {
@@ -61,6 +66,7 @@ export class AlignmentCheck {
     if (performance.now() < this.#notBefore) return;
     try {
       const version = await references.version(space);
+      if (version === NO_REFERENCE) return this.#forget();
       if (version === null || version === this.#measured) return;
       const published = await references.read(space);
       if (!published) return;
@@ -82,6 +88,14 @@ export class AlignmentCheck {
       this.#notBefore = performance.now() + RETRY_MS;
       log.warn({ err: error }, 'the alignment could not be measured');
     }
+  }
+
+  /** Who was misaligned with collections that are gone may be the one to make the next. */
+  #forget(): void {
+    if (this.#measured === undefined) return;
+    this.#measured = undefined;
+    this.#parts.log.info('the collections hold nothing any more that the model could be compared with');
+    this.#parts.onMeasured(null, true);
   }
 
   async #embed({ canaries }: AlignmentReference): Promise<Float32Array> {

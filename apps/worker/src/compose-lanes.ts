@@ -1,3 +1,4 @@
+import { AppError } from '@embergate/contracts/errors.ts';
 import type { AlignmentFloors } from '@embergate/embedding/alignment.ts';
 import type { EmbeddingBackend } from '@embergate/embedding/backend.ts';
 import { Batcher, type BatcherOptions, type StartedBatch } from '@embergate/embedding/batcher.ts';
@@ -95,8 +96,10 @@ export async function serveLanes(parts: LanesParts): Promise<void> {
     log,
   });
   let intake = (): void => undefined;
-  await alignment.start();
   lifecycle.onClose('alignment check', () => alignment.stop());
+  await alignment.start();
+  // Stopped meanwhile: the model has gone, and nothing that begins now would be released.
+  if (lifecycle.isClosing) throw new AppError('shutting_down', 'This worker is stopping.');
   const handler = embedHandler({ batcher, model, worker, isAligned: () => report.isAligned, clock });
   const lane = (name: 'query' | 'bulk', concurrency: number): EmbedReceiver => {
     const receiver = new EmbedReceiver({

@@ -1,5 +1,4 @@
 import { spaceId } from '@embergate/contracts/space.ts';
-import type { TierName } from '@embergate/contracts/tiers.ts';
 import { OnnxBackend } from '@embergate/embedding-onnx/onnx-backend.ts';
 import { withVectorsOf } from '@embergate/embedding/matryoshka.ts';
 import { warmUp } from '@embergate/embedding/warm-up.ts';
@@ -11,7 +10,7 @@ import { HeartbeatSource } from '@embergate/queue/heartbeats.ts';
 import { LiveFit } from '@embergate/routing/fit.ts';
 import { randomUUID } from 'node:crypto';
 import { connectWorker, serveLanes, type ProcessParts } from './compose-lanes.ts';
-import { openFirst, planDevices, type AskedDevice } from './device.ts';
+import { openFirst, planDevices, type AskedDevice, type LocalTier } from './device.ts';
 import { WorkerReport } from './worker-report.ts';
 
 export interface WorkerParts extends ProcessParts {
@@ -22,7 +21,7 @@ export interface WorkerParts extends ProcessParts {
   catalogFile: string | undefined;
   /** Fewer than the model makes. */
   dimensions: number | undefined;
-  tier: TierName;
+  tier: LocalTier;
   device: AskedDevice;
 }
 

@@ -4,6 +4,8 @@ import type { Logger } from '@embergate/platform/logs.ts';
 
 type Device = 'cpu' | 'cuda' | 'webgpu';
 export type AskedDevice = 'auto' | Device;
+/** A tier whose workers compute on a device of their own. */
+export type LocalTier = Exclude<TierName, 'remote'>;
 
 /** Which devices to try, one after the other, and why these. */
 export interface DevicePlan {
@@ -25,13 +27,8 @@ const ADVICE: Record<Device, string> = {
  * Where the model shall run. A worker of the gpu tier never falls back to the CPU by itself: whoever declares a gpu tier
  * counts on its speed. One of the cpu tier does not look for a GPU by itself: that takes time at every start, and what
  * it finds on a machine without one is a program on the CPU.
- *
- * @throws AppError `device_unavailable` for a tier that this version has no workers of.
  */
-export function planDevices(tier: TierName, asked: AskedDevice, log: Logger): DevicePlan {
-  if (tier === 'remote') {
-    throw new AppError('device_unavailable', 'WORKER_TIER=remote is not supported by this version.');
-  }
+export function planDevices(tier: LocalTier, asked: AskedDevice, log: Logger): DevicePlan {
   if (asked === 'auto' && tier === 'gpu') {
     return { asked, devices: ['cuda', 'webgpu'], why: 'auto in the gpu tier', mayBeSoftware: false };
   }

@@ -52,7 +52,7 @@ export class WorkerReport {
     this.#isModelReady = isReady;
   }
 
-  setAlignment(alignment: Alignment, isAligned: boolean): void {
+  setAlignment(alignment: Alignment | null, isAligned: boolean): void {
     this.#alignment = alignment;
     this.#isAligned = isAligned;
   }

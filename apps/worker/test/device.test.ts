@@ -1,11 +1,10 @@
 import { AppError } from '@embergate/contracts/errors.ts';
-import type { TierName } from '@embergate/contracts/tiers.ts';
 import { createLogger } from '@embergate/platform/logs.ts';
 import { describe, expect, it, vi } from 'vitest';
-import { openFirst, planDevices, type AskedDevice } from '../src/device.ts';
+import { openFirst, planDevices, type AskedDevice, type LocalTier } from '../src/device.ts';
 
 const log = createLogger('test', 'silent');
-const plan = (tier: TierName, asked: AskedDevice) => planDevices(tier, asked, log);
+const plan = (tier: LocalTier, asked: AskedDevice) => planDevices(tier, asked, log);
 /** Stands for models that open on some devices only. */
 const opening =
   (working: readonly string[]) =>
@@ -15,7 +14,7 @@ const opening =
       : Promise.reject(new AppError('device_unavailable', `no ${device} here.`));
 
 describe('which devices a worker tries', () => {
-  it.each<[TierName, AskedDevice, string[], boolean]>([
+  it.each<[LocalTier, AskedDevice, string[], boolean]>([
     ['gpu', 'auto', ['cuda', 'webgpu'], false],
     ['gpu', 'cuda', ['cuda'], true],
     ['gpu', 'webgpu', ['webgpu'], true],

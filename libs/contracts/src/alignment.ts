@@ -27,6 +27,9 @@ export interface PublishedReference {
   reference: AlignmentReference;
 }
 
+/** The version where the collections hold nothing to be compared with. That nobody has said anything is something else. */
+export const NO_REFERENCE = 'none';
+
 export interface CanaryText {
   /** That holds its vector. */
   collection: string;

@@ -11,7 +11,7 @@ export const embedJobSchema = z.strictObject({
   space: z.string().min(1),
   /** One entry a text: little-endian uint32 token ids in base64. */
   inputs: z.array(z.string()).min(1),
-  /** The same texts as they are read, prompted and cut; only in jobs of the remote tier, whose API reads no token ids. */
+  /** The same texts, prompted and uncut; only in jobs of the remote tier, whose API reads no token ids. Its worker cuts them. */
   texts: z.array(z.string()).min(1).optional(),
   tokenCount: z.int().positive(),
   /** Redis time in milliseconds after which nobody waits for the answer. */

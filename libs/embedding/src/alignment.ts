@@ -1,6 +1,6 @@
 import type { Alignment, AlignmentReference } from '@embergate/contracts/alignment.ts';
 
-/** Below either a variant takes no work. */
+/** Below either a variant takes no work; 0 switches one off. */
 export interface AlignmentFloors {
   cosine: number;
   overlap: number;
@@ -74,7 +74,7 @@ function cosinesOf({ dimensions, canaries, sample }: AlignmentReference, own: Fl
 
 /** Whether a variant may work for the collections that it was compared with. */
 export const isAligned = ({ cosine, overlap }: Alignment, floors: AlignmentFloors): boolean =>
-  cosine >= floors.cosine && (overlap ?? 1) >= floors.overlap;
+  (cosine >= floors.cosine || floors.cosine === 0) && (overlap ?? 1) >= floors.overlap;
 
 function dot(x: Float32Array, y: Float32Array): number {
   let sum = 0;

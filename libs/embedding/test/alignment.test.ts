@@ -67,6 +67,9 @@ describe('how well a variant agrees with a collection', () => {
     expect(isAligned({ cosine: 0.99, overlap: 0.4 }, FLOORS)).toBe(false);
     expect(isAligned({ cosine: 0.94, overlap: 1 }, FLOORS)).toBe(false);
     expect(isAligned({ cosine: 0.95, overlap: 0.5 }, FLOORS)).toBe(true);
+    // Opposite vectors have a cosine below any floor.
+    expect(isAligned({ cosine: -0.1, overlap: 0 }, { cosine: 0, overlap: 0 })).toBe(true);
+    expect(isAligned({ cosine: -0.1, overlap: 0 }, { cosine: 0, overlap: 0.1 })).toBe(false);
   });
 
   it('a few held vectors of other texts do not condemn a variant that is right', () => {

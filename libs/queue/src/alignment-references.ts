@@ -1,6 +1,7 @@
 import {
   decodeAlignmentReference,
   encodeAlignmentReference,
+  NO_REFERENCE,
   type AlignmentReference,
   type PublishedReference,
 } from '@embergate/contracts/alignment.ts';
@@ -16,7 +17,7 @@ export class AlignmentReferences {
     this.#redis = redis;
   }
 
-  /** Null: nobody has published one. */
+  /** Null: nobody has published one. `NO_REFERENCE`: it has been withdrawn. */
   version(space: string): Promise<string | null> {
     return this.#redis.hget(alignmentKey(space), 'version');
   }
@@ -44,5 +45,11 @@ export class AlignmentReferences {
     const version = createHash('sha256').update(frame).digest('hex').slice(0, 16);
     const key = alignmentKey(space);
     await this.#redis.multi().hset(key, { version, frame }).pexpire(key, ttlMs).exec();
+  }
+
+  /** Says that there is nothing to be compared with any more: workers forget what they were compared with. */
+  async withdraw(space: string, ttlMs: number): Promise<void> {
+    const key = alignmentKey(space);
+    await this.#redis.multi().del(key).hset(key, { version: NO_REFERENCE }).pexpire(key, ttlMs).exec();
   }
 }

@@ -12,6 +12,7 @@ export interface AlignmentSourceParts {
     takeTurn: (space: string, ms: number) => Promise<boolean>;
     leaveTurn: (space: string) => Promise<void>;
     publish: (space: string, reference: AlignmentReference, ttlMs: number) => Promise<void>;
+    withdraw: (space: string, ttlMs: number) => Promise<void>;
   };
   space: EmbeddingSpace;
   texts: Pick<TextTokens, 'encode'>;
@@ -31,7 +32,8 @@ const LEAST_CHARACTERS = 40;
 
 /**
  * Publishes what the variants of this gateway's space are compared with: a sample of what its collections hold. Of all gateways one does it
- * at a time. While there is no collection with vectors, it looks for one every few seconds.
+ * at a time. While there is no collection with vectors, it says so and looks for one every few seconds. Where rows are there and none of
+ * their texts can be told, what was published before stays until it is out of date, and the next look is as far away as after a sample.
  */
 export class AlignmentSource {
   readonly #parts: AlignmentSourceParts;
@@ -58,13 +60,7 @@ export class AlignmentSource {
     this.#isLooking = true;
     const { references, log } = this.#parts;
     try {
-      if (!(await references.takeTurn(this.#spaceId, EVERY_MS))) return;
-      const reference = await this.#sample().catch((error: unknown) => {
-        log.debug({ err: error }, 'the collections could not be sampled');
-        return null;
-      });
-      if (reference) await references.publish(this.#spaceId, reference, 3 * EVERY_MS);
-      else await references.leaveTurn(this.#spaceId);
+      if (await references.takeTurn(this.#spaceId, EVERY_MS)) await this.#publish();
     } catch (error) {
       log.debug({ err: error }, 'a sample of the collections could not be published');
     } finally {
@@ -72,9 +68,21 @@ export class AlignmentSource {
     }
   }
 
-  /** Null where no collection of the space holds a text that can be embedded again. */
-  async #sample(): Promise<AlignmentReference | null> {
-    const { store, space } = this.#parts;
+  async #publish(): Promise<void> {
+    const { references, log } = this.#parts;
+    const rows = await this.#sample().catch((error: unknown) => {
+      log.debug({ err: error }, 'the collections could not be sampled');
+      return null;
+    });
+    const reference = rows && this.#referenceOf(rows);
+    if (reference) return references.publish(this.#spaceId, reference, 3 * EVERY_MS);
+    if (rows && rows.length > 0) return;
+    if (rows) await references.withdraw(this.#spaceId, 3 * EVERY_MS);
+    await references.leaveTurn(this.#spaceId);
+  }
+
+  async #sample(): Promise<Row[]> {
+    const { store } = this.#parts;
     const stamps = await store.listCollections();
     const ours = shuffled(stamps.filter((stamp) => spaceId(stamp.space) === this.#spaceId));
     const some = ours.slice(0, COLLECTIONS);
@@ -82,7 +90,12 @@ export class AlignmentSource {
     const samples = some.map(async ({ name }) =>
       (await store.sampleRows(name, perCollection)).map((row) => ({ ...row, collection: name })),
     );
-    const rows = (await Promise.all(samples)).flat();
+    return (await Promise.all(samples)).flat();
+  }
+
+  /** Null where none of the rows' texts can be embedded again. */
+  #referenceOf(rows: readonly Row[]): AlignmentReference | null {
+    const { space } = this.#parts;
     const chosen = this.#canariesOf(rows);
     if (chosen.length === 0) return null;
     const canaryRows = new Set(chosen.map(({ row }) => row));
