@@ -118,12 +118,12 @@ export async function vectorsOf(table: Table, hashes: string[]): Promise<Map<str
   return vectors;
 }
 
-/** Rows that lie side by side, from a place on. */
-export async function sampleOf(table: Table, search: Search & { offset: number }): Promise<SampledRow[]> {
-  const query = table.query().offset(search.offset).limit(search.limit);
-  if (search.condition !== null) query.where(search.condition);
+/** Rows from anywhere in the table: those that lie side by side are often of one file, and much alike. */
+export async function sampleOf(table: Table, search: Search): Promise<SampledRow[]> {
+  const ids = await someRowIds(table, search);
+  if (ids.length === 0) return [];
   const sample: SampledRow[] = [];
-  for await (const batch of query.select([...RESULT_COLUMNS, 'embeddedHash', 'vector'])) {
+  for await (const batch of table.takeRowIds(ids).select([...RESULT_COLUMNS, 'embeddedHash', 'vector'])) {
     for (const row of batch) {
       const { embeddedHash, vector, ...chunk } = row as unknown as StoredChunk & {
         embeddedHash: string;
@@ -133,6 +133,22 @@ export async function sampleOf(table: Table, search: Search & { offset: number }
     }
   }
   return sample;
+}
+
+/** Each row as likely as any other: Vitter's algorithm R (1985), which holds no more than it returns. */
+async function someRowIds(table: Table, { condition, limit }: Search): Promise<bigint[]> {
+  const query = table.query().select(['repo']).withRowId();
+  if (condition !== null) query.where(condition);
+  const ids: bigint[] = [];
+  let seen = 0;
+  for await (const batch of query) {
+    const column = batch.getChild('_rowid');
+    for (let at = 0; at < batch.numRows; at++, seen++) {
+      const place = seen < limit ? seen : Math.floor(Math.random() * (seen + 1));
+      if (place < limit) ids[place] = column?.get(at) as bigint;
+    }
+  }
+  return ids;
 }
 
 export async function countRowsByRepo(table: Table, condition: string | null): Promise<RepoCount[]> {

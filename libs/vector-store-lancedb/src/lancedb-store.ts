@@ -166,12 +166,9 @@ class LanceDbStore implements VectorStore {
     return this.#read(collection, (table) => chunks.vectorsOf(table, hashes));
   }
 
-  async sampleRows(collection: string, limit: number): Promise<SampledRow[]> {
-    const counts = await this.countByRepo(collection);
-    const spare = counts.reduce((sum, { chunks: rows }) => sum + rows, 0) - limit;
-    const offset = spare > 0 ? Math.floor(Math.random() * (spare + 1)) : 0;
+  sampleRows(collection: string, limit: number): Promise<SampledRow[]> {
     return this.#readVisible(collection, {}, (table, condition) =>
-      chunks.sampleOf(table, { condition, limit, offset }),
+      chunks.sampleOf(table, { condition, limit }),
     );
   }
 

@@ -87,6 +87,13 @@ export function describeReading(stores: Stores): void {
         expect(written).toMatchObject({ ...chunk, embeddedHash });
         expect(vector).toEqual(exact);
       }
+      // Not rows that lie side by side: two samples of which both happen to are one in a hundred million.
+      const spreads = [sample, await reader.sampleRows('default', 8)].map((rows) => {
+        const places = rows.map(({ path }) => Number(/\d+/.exec(path)?.[0]));
+        expect(new Set(places).size).toBe(8);
+        return Math.max(...places) - Math.min(...places);
+      });
+      expect(Math.max(...spreads)).toBeGreaterThan(7);
       expect((await reader.sampleRows('default', 100)).map(({ path }) => path).sort()).toEqual(
         visible.map(({ path }) => path).sort(),
       );
