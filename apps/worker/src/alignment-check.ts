@@ -74,20 +74,22 @@ export class AlignmentCheck {
       const alignment = measureAlignment(published.reference, own);
       this.#measured = published.version;
       const isWell = isAligned(alignment, floors);
-      const figures = { ...alignment, floors };
-      const strange = strangeCollections(published.reference, own, floors);
-      if (isWell && strange.length > 0)
-        log.warn(
-          { ...figures, collections: strange },
-          'these collections hold vectors that are not those of their space',
-        );
-      else if (isWell) log.info(figures, 'the model agrees with the collections');
-      else log.error(figures, 'the model does not agree with the collections of its space: it takes no work');
+      const collections = strangeCollections(published.reference, own, floors);
+      this.#say(isWell, { ...alignment, floors, collections });
       onMeasured(alignment, isWell);
     } catch (error) {
       this.#notBefore = performance.now() + RETRY_MS;
       log.warn({ err: error }, 'the alignment could not be measured');
     }
+  }
+
+  #say(isWell: boolean, figures: Alignment & { floors: AlignmentFloors; collections: string[] }): void {
+    const { log } = this.#parts;
+    if (!isWell)
+      log.error(figures, 'the model does not agree with the collections of its space: it takes no work');
+    else if (figures.collections.length > 0)
+      log.warn(figures, 'these collections hold vectors that are not those of their space');
+    else log.info(figures, 'the model agrees with the collections');
   }
 
   /** Who was misaligned with collections that are gone may be the one to make the next. */

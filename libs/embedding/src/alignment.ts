@@ -8,6 +8,8 @@ export interface AlignmentFloors {
 
 /** As many results as people look at. */
 const NEIGHBOURS = 10;
+/** Among fewer one that is swapped for its like weighs too much. */
+const LEAST_NEIGHBOURS = 5;
 
 /**
  * Compares vectors that a variant has just made of the canary texts with the vectors that collections hold of them.
@@ -15,7 +17,7 @@ const NEIGHBOURS = 10;
  *   cosine  = median over the canaries of cos(own, held)
  *   overlap = mean over the canaries of |nearest_k(own) ∩ nearest_k(held)| / k
  *
- * among the rest of the sample, with k = 10, or half of the rest where that is less. The median, because a few of the held vectors may be
+ * among the rest of the sample, with k = 10, or half of the rest where that is less, and no overlap at all below k = 5. The median, because a few of the held vectors may be
  * of other texts than it seems (an index made long ago), while a wrong variant is wrong on all texts.
  * @param own canaries x dimensions, row by row.
  */
@@ -26,7 +28,8 @@ export function measureAlignment(
   const rowOf = (rows: Float32Array, at: number) => rows.subarray(at * dimensions, (at + 1) * dimensions);
   const rows = Array.from({ length: sample.length / dimensions }, (_, at) => rowOf(sample, at));
   const lengths = rows.map(lengthOf);
-  const k = Math.min(NEIGHBOURS, Math.floor((rows.length - 1) / 2));
+  const half = Math.floor((rows.length - 1) / 2);
+  const k = half < LEAST_NEIGHBOURS ? 0 : Math.min(NEIGHBOURS, half);
   const nearest = (vector: Float32Array, self: number): Set<number> => {
     const scores = rows.map((row, at) => (at === self ? -Infinity : dot(vector, row) / (lengths[at] || 1)));
     const order = [...rows.keys()].sort((x, y) => (scores[y] as number) - (scores[x] as number));

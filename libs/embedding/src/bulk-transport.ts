@@ -1,5 +1,5 @@
 import { AppError } from '@embergate/contracts/errors.ts';
-import type { TierName } from '@embergate/contracts/tiers.ts';
+import type { Heartbeat, TierName } from '@embergate/contracts/tiers.ts';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { EmbedAnswer, EmbedTransport, SendRequest, WorkerView } from './transport.ts';
 
@@ -15,6 +15,8 @@ export interface BulkTransportParts {
   onWait?: () => void;
   /** Told of each job that the first declared tier would have taken, had it a ready worker: nothing waits there that shows it. */
   onMissed?: (first: TierName) => void;
+  /** A tier whose workers do nothing but start for so long is given up where another is ready; default: half a minute. */
+  slowStartMs?: number;
   /** Why nobody takes anything now, as answers say it. */
   whyNone?: () => string;
 }
@@ -23,6 +25,8 @@ const LOOK_MS = 500;
 const GO_AGAIN_MS = 100;
 /** A tier is given up when its workers have been away for this many looks; one look may fall into a restart. */
 const LOOKS_UNTIL_GONE = 4;
+/** And when all they do for so long is to start: a model that loads is there sooner, an API may be away for hours. */
+const SLOW_START_MS = 30_000;
 
 /**
  * Sends bulk jobs to the first declared tier with a ready worker, each job anew. A job whose tier has lost all its
@@ -95,22 +99,29 @@ export class BulkTransport {
     if (first !== undefined) this.#parts.onMissed?.(first);
   }
 
-  /** Tells when the tier has no worker any more, and another has. */
+  /** Tells when the tier has no worker any more that takes work, or will soon, and another has. */
   #watch(tier: TierName, onGone: () => void): NodeJS.Timeout {
-    const { workers, space } = this.#parts;
+    const { workers, space, slowStartMs = SLOW_START_MS } = this.#parts;
     let looks = 0;
+    let starting = 0;
     return setInterval(() => {
-      const isThere = workers
+      const states = workers
         .living()
-        .some((beat) => beat.tier === tier && beat.space === space && beat.state !== 'misaligned');
+        .flatMap((beat) => (beat.tier === tier && beat.space === space ? [beat.state] : []));
+      const isOnlyStarting = states.includes('starting') && !states.some(isAtWork);
+      starting = isOnlyStarting && workers.isKnown() ? starting + 1 : 0;
+      const isThere = states.some((state) => state !== 'misaligned');
       looks = isThere || !workers.isKnown() ? 0 : looks + 1;
       const other = this.#readyTier();
-      if (looks >= LOOKS_UNTIL_GONE && other !== undefined && other !== tier) onGone();
+      const isGone = looks >= LOOKS_UNTIL_GONE || starting * LOOK_MS >= slowStartMs;
+      if (isGone && other !== undefined && other !== tier) onGone();
     }, LOOK_MS);
   }
 }
 
 class TierGone extends Error {}
+
+const isAtWork = (state: Heartbeat['state']): boolean => state === 'ready' || state === 'stalled';
 
 /** Nothing is wrong with the job: the queue lost it, or the worker that had it stops, or turned out not to be fit for it. */
 const mayGoAgain = (error: unknown): boolean =>

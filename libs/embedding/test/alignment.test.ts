@@ -90,12 +90,18 @@ describe('how well a variant agrees with a collection', () => {
     expect(strangeCollections(reference, ownOf(reference, 0), FLOORS)).toEqual([]);
   });
 
-  it('a collection of one or two rows has no neighbours to compare', () => {
-    const tiny = referenceOf(2, 1);
-    expect(measureAlignment(tiny, ownOf(tiny, 0)).overlap).toBeNull();
-    expect(isAligned(measureAlignment(tiny, ownOf(tiny, 0)), FLOORS)).toBe(true);
-    const small = referenceOf(5, 5);
-    expect(measureAlignment(small, ownOf(small, 0)).overlap).toBe(1);
+  it('a small collection has too few neighbours to compare, and its cosine counts alone', () => {
+    for (const [rows, canaries] of [
+      [2, 1],
+      [10, 5],
+    ] as const) {
+      const small = referenceOf(rows, canaries);
+      const alignment = measureAlignment(small, ownOf(small, 0.3));
+      expect(alignment.overlap).toBeNull();
+      expect(isAligned(alignment, { cosine: 0.5, overlap: 1 })).toBe(true);
+    }
+    const enough = referenceOf(11, 5);
+    expect(measureAlignment(enough, ownOf(enough, 0)).overlap).toBe(1);
   });
 
   it('a vector of zeros agrees with nothing', () => {

