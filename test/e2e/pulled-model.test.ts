@@ -202,6 +202,7 @@ describe('a model of one’s own catalog, pulled from a hub', () => {
       2,
       /config_invalid: acme-code has no variant "int2"\. It has: int8, int4/,
     ],
+    [['model', 'pull', NAME, '--hub', 'localhost'], {}, 2, /--hub.*It must be a URL that starts with http/],
     [['model', 'pull', 'no-such'], {}, 1, /model_not_found.*acme-code/],
     [
       ['model', 'list'],

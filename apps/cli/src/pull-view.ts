@@ -73,7 +73,7 @@ class Bars {
   }
 
   build({ variant, done, total }: BuildProgress): void {
-    const format = 'building {variant} [{bar}] {value}/{total} layers | {eta_formatted} left';
+    const format = 'building {variant} [{bar}] {value}/{total} parts | {eta_formatted} left';
     this.#show(variant, format, { value: done, total, payload: { variant } });
   }
 
@@ -132,6 +132,6 @@ class Lines {
   build({ variant, total }: BuildProgress): void {
     if (this.#variant === variant) return;
     this.#variant = variant;
-    this.#say(`Building ${variant} of ${this.#name}, ${total} layers ...`);
+    this.#say(`Building ${variant} of ${this.#name}, ${total} parts ...`);
   }
 }

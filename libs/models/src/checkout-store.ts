@@ -130,7 +130,13 @@ export async function keptCheckout(
   const names: string[] = await readdir(folder, { recursive: true }).catch(() => []);
   if (names.length === 0) return null;
   const sizes = await Promise.all(
-    names.map((name) => stat(join(folder, name)).then((found) => (found.isFile() ? found.size : 0))),
+    names.map((name) =>
+      stat(join(folder, name)).then(
+        (found) => (found.isFile() ? found.size : 0),
+        // A pull that is at work renames its parts meanwhile, and removes them in the end.
+        () => 0,
+      ),
+    ),
   );
   const bytes = sizes.reduce((sum, size) => sum + size, 0);
   return { folder, bytes, complete: names.includes(SUMS_FILE) };

@@ -1,7 +1,7 @@
 import { AppError } from '@embergate/contracts/errors.ts';
 import { statfs } from 'node:fs/promises';
 
-/** Bytes a weight takes in a build, scales and the token table (float16 in the small ones) included: rather too much. */
+/** Bytes a weight takes in a build, scales and the token table (8 bits wide in the small ones) included: rather too much. */
 const BYTES_PER_PARAMETER: Record<string, number> = { int4: 0.75, int8: 1.3, fp16: 2.2, fp32: 4.4 };
 
 /** Each tensor begins at a multiple of 64 KiB; and the graph and the tokenizer. */

@@ -104,9 +104,10 @@ export const formatSums = (files: readonly { path: string; sha256: string }[]): 
 
 /** Errors: `model_download_failed` where a list holds no model, or more than any model has. */
 export function expectReasonable<T extends { path: string; bytes: number }>(files: T[]): T[] {
-  const twice = files.find(({ path }, index) => files.findIndex((file) => file.path === path) !== index);
-  if (twice) throw failed(`the list names ${twice.path} twice`);
   if (files.length > MAX_FILES) throw failed(`the list names more than ${MAX_FILES} files`);
+  const paths = files.map(({ path }) => path);
+  const twice = paths.find((path, index) => paths.indexOf(path) !== index);
+  if (twice !== undefined) throw failed(`the list names ${twice} twice`);
   const weights = files.filter(({ path }) => isWeights(path));
   const total = weights.reduce((sum, file) => sum + file.bytes, 0);
   const large = files.find((file) => !isWeights(file.path) && file.bytes > MAX_OTHER_BYTES);

@@ -9,7 +9,7 @@ import { differenceOf, ExpectedSum, type ExpectedFile } from './expected-file.ts
 const SUFFIX = '.part';
 /** Paths that a pull of this process is writing to. */
 const inUse = new Set<string>();
-const WRITE_REFUSED = new Set(['ENOSPC', 'EDQUOT', 'EACCES', 'EPERM', 'EROFS']);
+const WRITE_REFUSED = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'EACCES', 'EPERM', 'EROFS']);
 
 /**
  * A download that has not been verified yet.
@@ -60,7 +60,13 @@ export class PartialFile {
         `${this.file.path} is longer than its ${this.file.bytes} bytes`,
       );
     }
-    await this.#handle.write(chunk, 0, chunk.length, this.bytes).catch(refused(this.#folder));
+    // A disk that fills up takes a part of the last write before it refuses the next one.
+    for (let at = 0; at < chunk.length;) {
+      const { bytesWritten } = await this.#handle
+        .write(chunk, at, chunk.length - at, this.bytes + at)
+        .catch(refused(this.#folder));
+      at += bytesWritten;
+    }
     this.#sum.update(chunk);
     this.bytes += chunk.length;
   }

@@ -15,7 +15,9 @@ import { access, cp, mkdir, readdir, readFile, rm, stat, symlink, writeFile } fr
 import type { ServerResponse } from 'node:http';
 import { basename, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { keptCheckout } from '../src/checkout-store.ts';
 import { findModel, verifyModel } from '../src/installed-model.ts';
+import { readCatalog } from '../src/own-catalog.ts';
 import { ensureModel } from '../src/prepare.ts';
 import { pullCheckout, pullModel, pullVariants, type PullOptions, type PullPlan } from '../src/pull.ts';
 import type { SourceFailure } from '../src/sources.ts';
@@ -237,6 +239,14 @@ describe('a kept checkout', () => {
     expect(server.fetched().slice(files.length)).toEqual([SHARDS[0]]);
   });
 
+  it('is listed while another pull renames and removes what is in it', async () => {
+    await pull({ hubUrl: (await hub()).url, keepCheckout: true });
+    // What a directory still names and is no longer there.
+    await symlink('gone', join(checkout(), '.gone.part'));
+    const [model] = (await readCatalog(catalogFile)).slice(-1);
+    expect(await keptCheckout(modelDir, model!)).toMatchObject({ complete: true });
+  });
+
   it('is what a plain mirror serves, and its vectors share the space', async () => {
     const first = await pull({ hubUrl: (await hub()).url, keepCheckout: true });
     const site = join(modelDir, 'site');
@@ -385,6 +395,8 @@ describe('a hostile list of files', () => {
           '..\\config.json',
           '1_Pooling/../../config.json',
           '1_a/b/config.json',
+          '../model-00001-of-00002.safetensors',
+          'model-00001-of-00002.safetensors/../../x',
         ].map((path) => file({ path })),
         file({ path: '.keep' }),
         file({ path: 'SHA256SUMS' }),
@@ -406,6 +418,12 @@ describe('a hostile list of files', () => {
     ],
     ['is longer than any list', () => `[${' '.repeat(9e6)}]`, /longer than/],
     ['names a file twice', (all) => [...all, ...all], /twice/],
+    // Counted before anything else is looked at: millions would keep the process from even a Ctrl-C.
+    [
+      'names more files than any model has',
+      () => Array(2_001).fill(file({ path: 'config.json' })),
+      /2000 files/,
+    ],
     [
       'has weights larger than any',
       (all) => [...all, file({ path: 'model-00003-of-00003.safetensors', lfs: huge })],

@@ -1,10 +1,11 @@
+import { modelSettings } from '@embergate/contracts/settings.ts';
 import { spaceId } from '@embergate/contracts/space.ts';
 import { catalogModel } from '@embergate/models/catalog.ts';
 import { keptCheckout } from '@embergate/models/checkout-store.ts';
 import { readableBytes } from '@embergate/models/disk-space.ts';
 import { readCatalog } from '@embergate/models/own-catalog.ts';
 import { pullCheckout, pullVariants, type PullOptions } from '@embergate/models/pull.ts';
-import { Command } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { pullOptionsOf, type CliContext } from '../context.ts';
 import { print, printJson } from '../output.ts';
 import { pullView } from '../pull-view.ts';
@@ -18,14 +19,29 @@ interface Flags {
   json?: boolean;
 }
 
+function address(text: string): string {
+  const parsed = modelSettings.MODEL_HUB_URL.safeParse(text);
+  if (parsed.success) return text;
+  throw new InvalidArgumentError(`It ${parsed.error.issues[0]?.message}.`);
+}
+
 export function pullCommand(context: CliContext): Command {
   return new Command('pull')
     .description('fetch a model and build it, or repair it; every file is checked by its sum')
     .argument('<name>', 'of `embergate model list`')
     .option('--variant <list>', 'what to build, such as int4 or int4,int8 (default: EMBEDDING_VARIANT)')
-    .option('--mirror <url>', 'ask this one before the hub (default: MODEL_MIRROR_URL)')
-    .option('--hub <url>', 'the model hub (default: MODEL_HUB_URL, or https://huggingface.co)')
-    .option('--from <folder>', 'take the files from here and fetch nothing')
+    .addOption(
+      new Option('--mirror <url>', 'ask this one before the hub (default: MODEL_MIRROR_URL)').argParser(
+        address,
+      ),
+    )
+    .addOption(
+      new Option(
+        '--hub <url>',
+        'the model hub (default: MODEL_HUB_URL, or https://huggingface.co)',
+      ).argParser(address),
+    )
+    .option('--from <folder>', 'take the files from this folder, as a clone of the repository has them')
     .option('--keep-checkout', 'keep the fetched files after the build, for other variants')
     .option('--json', 'print JSON')
     .action(async (name: string, flags: Flags) => pull(context, name, flags));
