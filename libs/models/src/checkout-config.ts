@@ -114,6 +114,9 @@ export const configSchema = z.discriminatedUnion('model_type', [qwen2Schema, ber
     code === 'invalid_union' ? 'only qwen2, bert and nomic_bert are built (model_type)' : undefined,
 });
 
+/** Models have 32 to 256. With the longest context it decides how large the tables of rotary embedding are. */
+const MAX_HEAD_SIZE = 512;
+
 /** A model's shape without what other files of a checkout say of it. */
 export interface Architecture {
   shape: Qwen2Shape | Omit<EncoderShape, 'pooling' | 'normalize'>;
@@ -133,6 +136,8 @@ export function architectureOf(config: z.infer<typeof configSchema>): Architectu
   const kvHeads = shape.kind === 'qwen2' ? shape.kvHeads : heads;
   if (hidden % divisor !== 0 || heads % kvHeads !== 0)
     throw unbuildable(`hidden_size ${hidden}, ${heads} heads and ${kvHeads} of keys do not fit together`);
+  if (hidden / heads > MAX_HEAD_SIZE)
+    throw unbuildable(`its heads have ${hidden / heads} numbers, more than ${MAX_HEAD_SIZE}`);
   const end = config.model_type === 'qwen2' ? config.eos_token_id : undefined;
   return { shape, padTokenId: config.pad_token_id ?? end ?? 0 };
 }

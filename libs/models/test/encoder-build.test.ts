@@ -256,6 +256,7 @@ describe('an encoder that is damaged, hostile or something else', () => {
     [SMALL_NOMIC, { n_embd: undefined }, /no n_embd/],
     [SMALL_NOMIC, { n_positions: 2 ** 40 }, /n_positions/],
     [SMALL_NOMIC, { n_head: 128 }, /do not fit together/],
+    [SMALL_NOMIC, { n_embd: 65_536, n_head: 1, n_positions: 2 ** 20 }, /heads have 65536 numbers/],
     [SMALL_NOMIC, { n_embd: 64 }, /word_embeddings\.weight is F32 \[512, 128\]/],
     [SMALL_NOMIC, { n_layer: 4 }, /lacks the tensor encoder\.layers\.3/],
   ] as const)(

@@ -1,5 +1,7 @@
 import { temporaryFolder } from '@embergate/testing/running-embergate.ts';
-import { readdir, utimes, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { readdir, readFile, utimes, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setInterval } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -40,6 +42,24 @@ it('the lock of another host is taken over when nobody touches it any more', asy
   const options = { deadAfterMs: 300, onWait: (holder: string) => holders.push(holder) };
   expect(await withFolderLock(home.path, options, () => Promise.resolve('mine'))).toBe('mine');
   expect(holders).toEqual(['process 7 on another-host']);
+});
+
+it(
+  'the lock of a process of this host that has ended is taken over at once',
+  { timeout: 10_000 },
+  async () => {
+    const { pid } = spawnSync(process.execPath, ['--version']);
+    await writeFile(lock, `process ${pid} on ${hostname()} 0a0b0c0d`);
+    expect(await withFolderLock(home.path, { deadAfterMs: 60_000 }, () => Promise.resolve('mine'))).toBe(
+      'mine',
+    );
+  },
+);
+
+it('who was away so long that another took over leaves the other its lock', async () => {
+  await withFolderLock(home.path, {}, () => writeFile(lock, ELSEWHERE));
+  expect(await readFile(lock, 'utf8')).toBe(ELSEWHERE);
+  expect(await readdir(home.path)).toEqual(['.pull.lock']);
 });
 
 it('one that is touched is not', async () => {
