@@ -24,7 +24,8 @@ const SHARES = { 4: [1, 0.94, 0.88, 0.82], 8: [1] } as const;
  * opposite sign of it.
  *
  * @param rows values of some whole rows, one after the other.
- * @returns `packed` [rows, blocksPerRow, bytesPerBlock] and `scales` [rows, blocksPerRow].
+ * @returns `packed` [rows, blocksPerRow, bytesPerBlock] and `scales` [rows, blocksPerRow]; of a block with a value that is not finite
+ * the scale is not finite either.
  */
 export function quantizeRows(
   rows: Float32Array,
@@ -54,11 +55,12 @@ interface Range {
   bits: 4 | 8;
 }
 
-/** 0 for a block of zeros. */
+/** 0 for a block of zeros; not finite where a value is not. */
 function bestScale(values: Float32Array, { from, to, bits }: Range): number {
   let largest = 0;
   for (let at = from; at < to; at++) {
     const value = values[at] as number;
+    if (Number.isNaN(value)) return NaN;
     if (Math.abs(value) > Math.abs(largest)) largest = value;
   }
   const full = largest / -(2 ** (bits - 1));

@@ -83,6 +83,8 @@ export async function placeBlocks(
   async function* quantized(): AsyncGenerator<Uint8Array> {
     for await (const part of rows) {
       const quantizedPart = quantizeRows(part, layout);
+      if (!quantizedPart.scales.every(Number.isFinite))
+        throw new AppError('model_damaged', `The tensor ${name} has a value that is not finite.`);
       scales.push(quantizedPart.scales);
       yield quantizedPart.packed;
     }

@@ -268,6 +268,15 @@ describe('an encoder that is damaged, hostile or something else', () => {
     },
   );
 
+  it.each([NaN, -Infinity])('is refused where a weight is %s', async (value) => {
+    const folder = await checkout(SMALL_BERT);
+    const path = join(folder, 'model.safetensors');
+    const content = await readFile(path);
+    content.writeFloatLE(value, content.length - 4);
+    await writeFile(path, content);
+    await refuses(folder, /encoder\.layer\.2\.output\.dense has a value that is not finite/);
+  });
+
   it('is refused where its poolings are none that are built', async () => {
     const pooling = join('1_Pooling', 'config.json');
     const both = await checkout(SMALL_BERT);
