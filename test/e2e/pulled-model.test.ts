@@ -171,6 +171,21 @@ describe('a model of one’s own catalog, pulled from a hub', () => {
     expect(embergate.stdout).toMatch(/ 0 embedded/);
   });
 
+  it('two variants are compared, and fail below the floor that is asked for', async () => {
+    const verify = (floor: string) =>
+      runEmbergate(
+        ['model', 'verify', NAME, '--against', 'int4', '--min-cosine', floor, '--min-overlap', '0', '--json'],
+        { env },
+      );
+    const [near, same] = [await verify('0.5'), await verify('1')];
+    expect([near.code, same.code]).toEqual([0, 1]);
+    expect(JSON.parse(same.stdout)).toMatchObject({
+      ok: false,
+      variant: 'int8',
+      against: { variant: 'int4' },
+    });
+  });
+
   it('a variant is built from the kept checkout, or from a folder, with no hub in reach', async () => {
     const { checkout } = await listed();
     const out = join(home.path, 'out');
