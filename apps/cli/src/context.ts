@@ -7,7 +7,7 @@ import {
   workerSettings,
 } from '@embergate/contracts/settings.ts';
 import { defaultModelDir, type FindOptions } from '@embergate/models/installed-model.ts';
-import type { PullOptions } from '@embergate/models/pull.ts';
+import type { PullOptions } from '@embergate/models/pull-options.ts';
 import { Option, type Command } from 'commander';
 import { z } from 'zod';
 

@@ -1,5 +1,5 @@
 import { readableBytes } from '@embergate/models/disk-space.ts';
-import type { PullOptions, PullPlan, PullProgress } from '@embergate/models/pull.ts';
+import type { PullOptions, PullPlan, PullProgress } from '@embergate/models/pull-options.ts';
 import cliProgress from 'cli-progress';
 
 /** How often a log gets a line while a large file comes. */

@@ -4,7 +4,7 @@ import type { TierName } from '@embergate/contracts/tiers.ts';
 import { BulkTransport, type BulkSend } from '@embergate/embedding/bulk-transport.ts';
 import { createJobWindow, embedMany, jobTokensFor } from '@embergate/embedding/bulk.ts';
 import type { EmbedTransport, WorkerView } from '@embergate/embedding/transport.ts';
-import type { EmbedOptions } from '@embergate/ingestion/index-run.ts';
+import type { EmbedOptions } from '@embergate/ingestion/run-request.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 import { setTimeout as wait } from 'node:timers/promises';
 

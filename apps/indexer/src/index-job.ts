@@ -5,7 +5,8 @@ import {
   type IndexReport,
 } from '@embergate/contracts/index-job.ts';
 import type { Chunker } from '@embergate/ingestion/chunk.ts';
-import { runIndex, type IndexRunParts } from '@embergate/ingestion/index-run.ts';
+import { runIndex } from '@embergate/ingestion/index-run.ts';
+import type { IndexRunParts } from '@embergate/ingestion/run-request.ts';
 import { abandonRun, undoRun } from '@embergate/ingestion/sweep.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 import { checkOut } from './git.ts';

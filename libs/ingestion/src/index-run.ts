@@ -1,39 +1,10 @@
 import { AppError } from '@embergate/contracts/errors.ts';
-import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import type { RunRecord, VectorStore } from '@embergate/vector-store/store.ts';
-import type { ChunkSource, OpenChunkSource } from './chunk-source.ts';
+import type { ChunkSource } from './chunk-source.ts';
 import { RunPass } from './run-pass.ts';
-import type { ProgressListener } from './run-progress.ts';
+import type { IndexRunParts, IndexRunRequest } from './run-request.ts';
 import { knownRows } from './run-rows.ts';
 import { isPublished, undoRun } from './sweep.ts';
-
-export interface IndexRunParts {
-  store: VectorStore;
-  space: EmbeddingSpace;
-  tokenize: (text: string) => Uint32Array;
-  /** One vector a text, in order. Waits for as long as it takes, until the signal aborts. */
-  embed: (inputs: Uint32Array[], options: EmbedOptions) => Promise<Float32Array[]>;
-}
-
-export interface EmbedOptions {
-  /** What the inputs stand for, in the same order, without the model's prompt. */
-  texts: readonly string[];
-  signal: AbortSignal;
-  /** Told as parts of the texts are done. */
-  onEmbedded: (inputs: readonly Uint32Array[]) => void;
-}
-
-export interface IndexRunRequest {
-  /** Also the job's id: a run that is picked up again goes on under the same one. */
-  runId: string;
-  collection: string;
-  repo: string;
-  openSource: OpenChunkSource;
-  commit: string | null;
-  mode: 'incremental' | 'full';
-  signal: AbortSignal;
-  onProgress: ProgressListener;
-}
 
 const MARK_BATCH = 2_000;
 

@@ -3,7 +3,7 @@ import { lexicalDocument } from '@embergate/vector-store/lexical-text.ts';
 import type { ChunkRow } from '@embergate/vector-store/store.ts';
 import type { ChunkSource, SourceChunk } from './chunk-source.ts';
 import { chunkKey } from './hash.ts';
-import type { IndexRunParts, IndexRunRequest } from './index-run.ts';
+import type { IndexRunParts, IndexRunRequest } from './run-request.ts';
 import { RunProgress } from './run-progress.ts';
 import { rowId, type KnownRows } from './run-rows.ts';
 

@@ -7,7 +7,8 @@ import { createLanceDbStore } from '@embergate/vector-store-lancedb/lancedb-stor
 import type { ChunkStamp, VectorStore } from '@embergate/vector-store/store.ts';
 import { createChunker, type Chunker } from '../src/chunk.ts';
 import { FolderSource } from '../src/folder-source.ts';
-import { runIndex, type IndexRunParts, type IndexRunRequest } from '../src/index-run.ts';
+import { runIndex } from '../src/index-run.ts';
+import type { IndexRunParts, IndexRunRequest } from '../src/run-request.ts';
 import { createTree, type SourceTree } from './source-tree.ts';
 
 export const COLLECTION = 'code';

@@ -1,11 +1,4 @@
-import { linear, toComputed, type Common, type Part } from './encoder-part.ts';
-
-/** How padding is kept out of attention. */
-export type AttentionMask =
-  /** [batch, 1, 1, sequence], added to the scores. */
-  | { kind: 'scores'; bias: string }
-  /** [batch, sequence, heads, MARKS] each, put behind what queries and keys are compared by. */
-  | { kind: 'marks'; queries: string; keys: string };
+import { linear, toComputed, type AttentionMask, type Common, type Part } from './encoder-part.ts';
 
 /** Added to the score of a padded key: exp(-10000) is 0 in float32 and the value still fits float16. */
 const MASKED = -10_000;

@@ -1,4 +1,3 @@
-import type { AttentionMask } from './encoder-attention.ts';
 import type { EncoderLayer, EncoderParts, EncoderShape } from './encoder-layout.ts';
 import type { GraphBuilder } from './graph-builder.ts';
 import { FLOAT, FLOAT16, type ExternalTensor } from './onnx-writer.ts';
@@ -35,6 +34,13 @@ export interface Common {
   weights: EncoderWeights;
   sizes: Sizes;
 }
+
+/** How padding is kept out of attention. */
+export type AttentionMask =
+  /** [batch, 1, 1, sequence], added to the scores. */
+  | { kind: 'scores'; bias: string }
+  /** [batch, sequence, heads, MARKS] each, put behind what queries and keys are compared by. */
+  | { kind: 'marks'; queries: string; keys: string };
 
 /** One layer while its nodes are added. */
 export interface Part extends Common {

@@ -2,7 +2,8 @@ import { toAppError } from '@embergate/contracts/errors.ts';
 import { nameOf } from './catalog-schema.ts';
 import { findModel, type FindOptions, type InstalledModel } from './installed-model.ts';
 import { readCatalog } from './own-catalog.ts';
-import { pullModel, type PullOptions } from './pull.ts';
+import { pullModel } from './pull.ts';
+import type { PullOptions } from './pull-options.ts';
 
 /**
  * The model, fetched and built first where it is not there or is damaged. A folder that somebody else has built is used

@@ -14,7 +14,7 @@ import { fetchFile, fromFirst } from './fetch-file.ts';
 import { SUMS_FILE, withKnownSums } from './file-lists.ts';
 import { checkoutFolder } from './model-layout.ts';
 import { isIntact, refused } from './partial-file.ts';
-import type { PullOptions } from './pull.ts';
+import type { PullOptions } from './pull-options.ts';
 import { sourcesOf, type Source } from './sources.ts';
 
 /**

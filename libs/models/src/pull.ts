@@ -9,7 +9,6 @@ import {
   nameOf,
   variantsOf,
   type CheckoutModel,
-  type Device,
   type DirectModel,
   type EmbeddingModel,
 } from './catalog-schema.ts';
@@ -18,50 +17,14 @@ import type { Checkout } from './checkout.ts';
 import { dropCheckout, keepCheckout, type VerifiedCheckout } from './checkout-store.ts';
 import { buildBytes } from './disk-space.ts';
 import { fetchFile } from './fetch-file.ts';
-import { withFolderLock, type LockOptions } from './folder-lock.ts';
+import { withFolderLock } from './folder-lock.ts';
 import { findBuild, verifyModel, type InstalledModel } from './installed-model.ts';
 import { checkoutFolder, revisionFolder, variantFolder } from './model-layout.ts';
 import { readCatalog } from './own-catalog.ts';
 import { isIntact, refused } from './partial-file.ts';
 import { obtainCheckout } from './pull-checkout.ts';
-import { sourcesOf, type SourceOptions } from './sources.ts';
-
-export interface PullProgress {
-  /** Source that is being read, such as `hub`. */
-  source: string;
-  file: string;
-  bytes: number;
-  totalBytes: number;
-  /** Of all files of the model. */
-  overall: { bytes: number; totalBytes: number };
-}
-
-/** What a pull will do, told before it does it. */
-export interface PullPlan {
-  fetchBytes: number;
-  /** Variant -> about how many bytes on the disk, at most. */
-  builds: Readonly<Record<string, number>>;
-  folder: string;
-}
-
-export interface PullOptions extends SourceOptions, LockOptions {
-  modelDir: string;
-  /** A file with models of the user's: MODEL_CATALOG. */
-  catalogFile?: string | undefined;
-  /** What to build. Default: the one that the catalog takes on `device`. */
-  variants?: readonly string[] | undefined;
-  /** Default `cpu`. */
-  device?: Device | undefined;
-  /** The checkout stays after the build, for other variants. */
-  keepCheckout?: boolean | undefined;
-  /** Nothing is fetched: the checkout must be there, or be named. */
-  isOffline?: boolean | undefined;
-  /** Where one build goes instead of MODEL_DIR. */
-  out?: string | undefined;
-  onPlan?: ((plan: PullPlan) => void) | undefined;
-  onProgress?: ((progress: PullProgress) => void) | undefined;
-  onBuild?: ((progress: { variant: string; done: number; total: number }) => void) | undefined;
-}
+import type { PullOptions } from './pull-options.ts';
+import { sourcesOf } from './sources.ts';
 
 /**
  * Fetches a model of the catalog and builds what runs from it. Files that are there and intact are not fetched again,

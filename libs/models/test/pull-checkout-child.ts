@@ -1,5 +1,6 @@
 /** Pulls a model in a process of its own: `node pull-checkout-child.ts '{"name": ..., ...options}'`. Prints the folders. */
-import { pullVariants, type PullOptions } from '../src/pull.ts';
+import { pullVariants } from '../src/pull.ts';
+import type { PullOptions } from '../src/pull-options.ts';
 
 interface Asked extends PullOptions {
   name: string;

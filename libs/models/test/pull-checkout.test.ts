@@ -19,7 +19,8 @@ import { keptCheckout } from '../src/checkout-store.ts';
 import { findModel, verifyModel } from '../src/installed-model.ts';
 import { readCatalog } from '../src/own-catalog.ts';
 import { ensureModel } from '../src/prepare.ts';
-import { pullCheckout, pullModel, pullVariants, type PullOptions, type PullPlan } from '../src/pull.ts';
+import { pullCheckout, pullModel, pullVariants } from '../src/pull.ts';
+import type { PullOptions, PullPlan } from '../src/pull-options.ts';
 import type { SourceFailure } from '../src/sources.ts';
 
 /** Nothing listens on the discard port. */

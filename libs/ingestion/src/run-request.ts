@@ -1,0 +1,32 @@
+import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
+import type { VectorStore } from '@embergate/vector-store/store.ts';
+import type { OpenChunkSource } from './chunk-source.ts';
+import type { ProgressListener } from './run-progress.ts';
+
+export interface IndexRunParts {
+  store: VectorStore;
+  space: EmbeddingSpace;
+  tokenize: (text: string) => Uint32Array;
+  /** One vector a text, in order. Waits for as long as it takes, until the signal aborts. */
+  embed: (inputs: Uint32Array[], options: EmbedOptions) => Promise<Float32Array[]>;
+}
+
+export interface EmbedOptions {
+  /** What the inputs stand for, in the same order, without the model's prompt. */
+  texts: readonly string[];
+  signal: AbortSignal;
+  /** Told as parts of the texts are done. */
+  onEmbedded: (inputs: readonly Uint32Array[]) => void;
+}
+
+export interface IndexRunRequest {
+  /** Also the job's id: a run that is picked up again goes on under the same one. */
+  runId: string;
+  collection: string;
+  repo: string;
+  openSource: OpenChunkSource;
+  commit: string | null;
+  mode: 'incremental' | 'full';
+  signal: AbortSignal;
+  onProgress: ProgressListener;
+}
