@@ -17,6 +17,17 @@ export interface FollowOptions {
   onInterrupt?: string;
 }
 
+/** Follows a job that was just made, or, where nobody waits for it, says how to. @throws what {@link followJob} throws. */
+export async function followOrTell(
+  client: EmbergateClient,
+  job: IndexJob,
+  { context, json = false, detach = false }: { context: CliContext; json?: boolean; detach?: boolean },
+): Promise<void> {
+  if (!detach) await followJob(client, job.id, { context, json });
+  else if (json) printJson(job);
+  else print(`${job.id} is ${job.state}; \`embergate jobs watch ${job.id}\` follows it.`);
+}
+
 /**
  * Shows a job's progress until it ends. Ctrl-C leaves the job running and says so.
  * @throws AppError with the job's own code when it failed.

@@ -1,4 +1,4 @@
-import { AppError, toAppError, type ErrorCode } from '@embergate/contracts/errors.ts';
+import { AppError, toAppError, NO_VECTOR_CODES } from '@embergate/contracts/errors.ts';
 import type { EmbeddingReport, Warning } from '@embergate/contracts/http-search.ts';
 import { spaceId, type InputType } from '@embergate/contracts/space.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
@@ -59,18 +59,6 @@ export interface MadeVector extends MadeBy {
   admissionMs: number;
   inferenceMs: number;
 }
-
-/** Failures that leave the caller without a vector, through no fault of its own. */
-const NEEDS_REASON: ReadonlySet<ErrorCode> = new Set([
-  'no_tier_available',
-  'queue_down',
-  'storage_full',
-  'deadline_exceeded',
-  'embedding_failed',
-  'shutting_down',
-  'worker_misaligned',
-  'internal',
-]);
 
 /** Turns texts into vectors, from the cache or through the tiers, and says honestly where they came from. */
 export class Embedder implements QueryEmbedder {
@@ -182,7 +170,7 @@ export class Embedder implements QueryEmbedder {
   /** Every failure of the tiers says in the words of the contract why there is no vector. */
   #withReason(thrown: unknown): AppError {
     const error = toAppError(thrown);
-    if (error.details['reason'] !== undefined || !NEEDS_REASON.has(error.code)) return error;
+    if (error.details['reason'] !== undefined || !NO_VECTOR_CODES.has(error.code)) return error;
     const { isQueueKnown, whyNotFirst } = this.#parts;
     return withReason(error, error.code === 'queue_down' || !isQueueKnown() ? 'queue_down' : whyNotFirst());
   }

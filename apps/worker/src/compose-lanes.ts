@@ -1,4 +1,6 @@
 import { AppError } from '@embergate/contracts/errors.ts';
+import { spaceId } from '@embergate/contracts/space.ts';
+import type { TierName } from '@embergate/contracts/tiers.ts';
 import type { AlignmentFloors } from '@embergate/embedding/alignment.ts';
 import type { EmbeddingBackend } from '@embergate/embedding/backend.ts';
 import { Batcher, type BatcherOptions, type StartedBatch } from '@embergate/embedding/batcher.ts';
@@ -9,12 +11,13 @@ import { Admissions } from '@embergate/queue/admissions.ts';
 import { AlignmentReferences } from '@embergate/queue/alignment-references.ts';
 import { connectRedis, type Redis } from '@embergate/queue/connection.ts';
 import { EmbedReceiver } from '@embergate/queue/embed-receiver.ts';
-import type { HeartbeatSource } from '@embergate/queue/heartbeats.ts';
+import { HeartbeatSource } from '@embergate/queue/heartbeats.ts';
 import { RedisClock } from '@embergate/queue/redis-clock.ts';
 import { predictMs, type LiveFit } from '@embergate/routing/fit.ts';
+import { randomUUID } from 'node:crypto';
 import { AlignmentCheck } from './alignment-check.ts';
 import { embedHandler, type EmbedHandlerParts } from './embed-handler.ts';
-import type { WorkerReport } from './worker-report.ts';
+import { WorkerReport } from './worker-report.ts';
 
 /** What every worker is given, wherever its model runs. */
 export interface ProcessParts {
@@ -25,18 +28,38 @@ export interface ProcessParts {
   alignmentFloors: AlignmentFloors;
 }
 
-/** Its connection to the queue, and the time that deadlines are in. */
-export async function connectWorker({
-  log,
-  lifecycle,
-  redisUrl,
-}: ProcessParts): Promise<{ redis: Redis; clock: RedisClock }> {
+/** What a worker is from its first word on. */
+interface Announced {
+  redis: Redis;
+  /** The time that deadlines are in. */
+  clock: RedisClock;
+  identity: { workerId: string; tier: TierName; space: string; variant: string };
+  report: WorkerReport;
+  heartbeats: HeartbeatSource;
+  /** Without its model a worker takes no queries, and gateways hear of it at once. */
+  onAvailable: (isReady: boolean) => void;
+}
+
+/** Connects a worker to the queue, where it says from now on that it is there, and starting. */
+export async function announceWorker(
+  { log, lifecycle, redisUrl }: ProcessParts,
+  { tier, variant, model }: { tier: TierName; variant: string; model: InstalledModel },
+): Promise<Announced> {
   const redis = await connectRedis({ url: redisUrl, patience: 'patient', log });
   lifecycle.onClose('redis', () => redis.disconnect());
   const clock = new RedisClock(redis);
   await clock.start();
   lifecycle.onClose('clock', () => clock.stop());
-  return { redis, clock };
+  const identity = { workerId: `${tier}-${randomUUID()}`, tier, space: spaceId(model.space), variant };
+  const report = new WorkerReport({ ...identity, model: model.name });
+  const heartbeats = new HeartbeatSource(redis, clock, () => report.describe());
+  await heartbeats.start();
+  lifecycle.onClose('heartbeats', () => heartbeats.stop());
+  const onAvailable = (isReady: boolean): void => {
+    report.setModelReady(isReady);
+    heartbeats.beat().catch(() => undefined);
+  };
+  return { redis, clock, identity, report, heartbeats, onAvailable };
 }
 
 export interface LanesParts extends Pick<ProcessParts, 'log' | 'lifecycle' | 'alignmentFloors'> {

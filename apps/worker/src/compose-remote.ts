@@ -1,17 +1,13 @@
 import { AppError } from '@embergate/contracts/errors.ts';
-import { spaceId } from '@embergate/contracts/space.ts';
 import { RemoteBackend } from '@embergate/embedding-remote/remote-backend.ts';
 import { isModelFailure } from '@embergate/embedding/backend.ts';
 import { withVectorsOf } from '@embergate/embedding/matryoshka.ts';
 import { warmUp } from '@embergate/embedding/warm-up.ts';
 import { findModel } from '@embergate/models/installed-model.ts';
 import { loadTokenizer } from '@embergate/models/tokenizer.ts';
-import { HeartbeatSource } from '@embergate/queue/heartbeats.ts';
 import { LiveFit, type Fit } from '@embergate/routing/fit.ts';
-import { randomUUID } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
-import { connectWorker, serveLanes, type ProcessParts } from './compose-lanes.ts';
-import { WorkerReport } from './worker-report.ts';
+import { announceWorker, serveLanes, type ProcessParts } from './compose-lanes.ts';
 
 export interface RemoteWorkerParts extends ProcessParts {
   model: string;
@@ -46,13 +42,8 @@ export async function composeRemoteWorker(parts: RemoteWorkerParts): Promise<{ w
   const model = await findModel(parts.model, { variant, modelDir, catalogFile, dimensions });
   const { space, graphDimensions, maxTokens } = model;
   const tokenizer = await loadTokenizer(model.tokenizerPath, { maxTokens });
-  const { redis, clock } = await connectWorker(parts);
-  const workerId = `${REMOTE}-${randomUUID()}`;
-  const identity = { workerId, tier: REMOTE, space: spaceId(space), variant: REMOTE } as const;
-  const report = new WorkerReport({ ...identity, model: model.name });
-  const heartbeats = new HeartbeatSource(redis, clock, () => report.describe());
-  await heartbeats.start();
-  lifecycle.onClose('heartbeats', () => heartbeats.stop());
+  const announced = await announceWorker(parts, { tier: REMOTE, variant: REMOTE, model });
+  const { identity, report, onAvailable } = announced;
 
   const backend = new RemoteBackend({
     address: url,
@@ -61,10 +52,7 @@ export async function composeRemoteWorker(parts: RemoteWorkerParts): Promise<{ w
     space: { dimensions: graphDimensions, normalize: space.normalize },
     cut: (text, ids) => (ids.length < maxTokens ? text : tokenizer.beginning(text)),
     log,
-    onAvailable: (isReady) => {
-      report.setModelReady(isReady);
-      heartbeats.beat().catch(() => undefined);
-    },
+    onAvailable,
   });
   lifecycle.onClose('backend', () => backend.close());
   report.setDevice(backend.device, `behind ${backend.shown}`);
@@ -72,9 +60,9 @@ export async function composeRemoteWorker(parts: RemoteWorkerParts): Promise<{ w
   log.info({ fit: fit.current, api: backend.shown, model: model.name }, 'model ready');
   const worker = { ...identity, device: backend.device };
   const cut = withVectorsOf(backend, space.dimensions);
-  const served = { redis, clock, heartbeats, report, model, worker, backend: cut, fit, bulk: BULK };
+  const served = { ...announced, model, worker, backend: cut, fit, bulk: BULK };
   await serveLanes({ ...parts, ...served });
-  return { workerId };
+  return { workerId: identity.workerId };
 }
 
 /** @throws AppError `shutting_down`. */

@@ -1,4 +1,3 @@
-import { spaceId } from '@embergate/contracts/space.ts';
 import { OnnxBackend } from '@embergate/embedding-onnx/onnx-backend.ts';
 import { withVectorsOf } from '@embergate/embedding/matryoshka.ts';
 import { warmUp } from '@embergate/embedding/warm-up.ts';
@@ -6,12 +5,9 @@ import { findModel, onnxPathOn, verifyModel } from '@embergate/models/installed-
 import { isDecoder, promptPrefixes } from '@embergate/models/prompt-prefixes.ts';
 import { TOKEN_NODES } from '@embergate/models/qwen2-graph.ts';
 import { loadTokenizer } from '@embergate/models/tokenizer.ts';
-import { HeartbeatSource } from '@embergate/queue/heartbeats.ts';
 import { LiveFit } from '@embergate/routing/fit.ts';
-import { randomUUID } from 'node:crypto';
-import { connectWorker, serveLanes, type ProcessParts } from './compose-lanes.ts';
+import { announceWorker, serveLanes, type ProcessParts } from './compose-lanes.ts';
 import { openFirst, planDevices, type AskedDevice, type LocalTier } from './device.ts';
-import { WorkerReport } from './worker-report.ts';
 
 export interface WorkerParts extends ProcessParts {
   model: string;
@@ -40,14 +36,8 @@ export async function composeWorker(
     device: plan.devices[0] === 'cpu' ? 'cpu' : 'gpu',
   });
 
-  const { redis, clock } = await connectWorker(parts);
-
-  const workerId = `${tier}-${randomUUID()}`;
-  const identity = { workerId, tier, space: spaceId(model.space), variant: model.variant };
-  const report = new WorkerReport({ ...identity, model: model.name });
-  const heartbeats = new HeartbeatSource(redis, clock, () => report.describe());
-  await heartbeats.start();
-  lifecycle.onClose('heartbeats', () => heartbeats.stop());
+  const announced = await announceWorker(parts, { tier, variant: model.variant, model });
+  const { identity, report, onAvailable } = announced;
 
   await verifyModel(model);
   const { padTokenId, space, maxTokens, graphDimensions } = model;
@@ -66,11 +56,7 @@ export async function composeWorker(
       nodesOnCpu: isDecoder(space) ? [...TOKEN_NODES] : [],
       mayBeSoftware: plan.mayBeSoftware,
       log,
-      // Without its model this worker takes no queries, and gateways hear of it at once.
-      onAvailable: (isReady) => {
-        report.setModelReady(isReady);
-        heartbeats.beat().catch(() => undefined);
-      },
+      onAvailable,
     }),
   );
   report.setDevice(backend.device, reason);
@@ -81,6 +67,6 @@ export async function composeWorker(
   const worker = { ...identity, device };
 
   const cut = withVectorsOf(backend, space.dimensions);
-  await serveLanes({ ...parts, redis, clock, heartbeats, report, model, worker, backend: cut, fit });
-  return { workerId, childPid };
+  await serveLanes({ ...parts, ...announced, model, worker, backend: cut, fit });
+  return { workerId: identity.workerId, childPid };
 }

@@ -71,6 +71,21 @@ export const ERROR_KINDS = {
 
 export type ErrorCode = keyof typeof ERROR_KINDS;
 
+/**
+ * Failures that leave a caller without a vector, through no fault of its own: a lexical answer is better than none, and it says why the first
+ * tier did not answer. A wrong space is not one of them: that is a wrong deployment.
+ */
+export const NO_VECTOR_CODES: ReadonlySet<ErrorCode> = new Set([
+  'no_tier_available',
+  'queue_down',
+  'storage_full', // the queue's disk
+  'deadline_exceeded',
+  'embedding_failed',
+  'shutting_down', // the worker's; the gateway's own ends connections
+  'worker_misaligned',
+  'internal',
+]);
+
 /** What callers may see beside the message. Never put secrets or texts of users here. */
 export interface ErrorDetails {
   retryAfterMs?: number;

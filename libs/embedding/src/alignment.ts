@@ -21,15 +21,17 @@ const LEAST_NEIGHBOURS = 5;
  * of other texts than it seems (an index made long ago), while a wrong variant is wrong on all texts.
  * @param own canaries x dimensions, row by row.
  */
-export function measureAlignment(
-  { dimensions, canaries, sample }: AlignmentReference,
-  own: Float32Array,
-): Alignment {
-  const rowOf = (rows: Float32Array, at: number) => rows.subarray(at * dimensions, (at + 1) * dimensions);
-  const rows = Array.from({ length: sample.length / dimensions }, (_, at) => rowOf(sample, at));
-  const lengths = rows.map(lengthOf);
+export function measureAlignment(reference: AlignmentReference, own: Float32Array): Alignment {
+  return { cosine: median(cosinesOf(reference, own)), overlap: overlapOf(reference, own) };
+}
+
+/** Null where the sample is too small to have neighbours. */
+function overlapOf({ dimensions, canaries, sample }: AlignmentReference, own: Float32Array): number | null {
+  const rows = Array.from({ length: sample.length / dimensions }, (_, at) => rowOf(sample, at, dimensions));
   const half = Math.floor((rows.length - 1) / 2);
-  const k = half < LEAST_NEIGHBOURS ? 0 : Math.min(NEIGHBOURS, half);
+  if (half < LEAST_NEIGHBOURS) return null;
+  const k = Math.min(NEIGHBOURS, half);
+  const lengths = rows.map(lengthOf);
   const nearest = (vector: Float32Array, self: number): Set<number> => {
     const scores = rows.map((row, at) => (at === self ? -Infinity : dot(vector, row) / (lengths[at] || 1)));
     const order = [...rows.keys()].sort((x, y) => (scores[y] as number) - (scores[x] as number));
@@ -37,14 +39,11 @@ export function measureAlignment(
   };
   let shared = 0;
   for (let at = 0; at < canaries.length; at++) {
-    const mine = rowOf(own, at);
-    const held = rows[at] as Float32Array;
-    if (k === 0) break;
-    const ofMine = nearest(mine, at);
-    shared += [...nearest(held, at)].filter((row) => ofMine.has(row)).length / k;
+    const ofMine = nearest(rowOf(own, at, dimensions), at);
+    const ofHeld = nearest(rowOf(sample, at, dimensions), at);
+    shared += [...ofHeld].filter((row) => ofMine.has(row)).length / k;
   }
-  const cosine = median(cosinesOf({ dimensions, canaries, sample }, own));
-  return { cosine, overlap: k > 0 ? shared / canaries.length : null };
+  return shared / canaries.length;
 }
 
 /**
@@ -66,11 +65,9 @@ export function strangeCollections(
 }
 
 /** Of each canary's vector and the one that is held of it. */
-function cosinesOf({ dimensions, canaries, sample }: AlignmentReference, own: Float32Array): number[] {
+export function cosinesOf({ dimensions, canaries, sample }: AlignmentReference, own: Float32Array): number[] {
   return canaries.map((_, at) => {
-    const [mine, held] = [own, sample].map((rows) =>
-      rows.subarray(at * dimensions, (at + 1) * dimensions),
-    ) as [Float32Array, Float32Array];
+    const [mine, held] = [rowOf(own, at, dimensions), rowOf(sample, at, dimensions)];
     return dot(mine, held) / (lengthOf(mine) * lengthOf(held) || 1);
   });
 }
@@ -84,6 +81,9 @@ function dot(x: Float32Array, y: Float32Array): number {
   for (let at = 0; at < x.length; at++) sum += (x[at] as number) * (y[at] as number);
   return sum;
 }
+
+const rowOf = (rows: Float32Array, at: number, dimensions: number): Float32Array =>
+  rows.subarray(at * dimensions, (at + 1) * dimensions);
 
 const lengthOf = (vector: Float32Array): number => Math.sqrt(dot(vector, vector));
 

@@ -1,6 +1,7 @@
 import { AppError, toAppError } from '@embergate/contracts/errors.ts';
 import type { ExpectedFile } from './expected-file.ts';
 import { PartialFile } from './partial-file.ts';
+import type { PullOptions } from './pull-options.ts';
 import type { Source, SourceFailure, SourceOptions } from './sources.ts';
 
 export interface Wanted {
@@ -38,6 +39,21 @@ export async function fetchFile(
     await partial.close({ keep });
   }
 }
+
+/** Tells how far a file has come, as one of several that have so many bytes together, of which so many are there. */
+export const toldBytes =
+  (
+    { onProgress }: Pick<PullOptions, 'onProgress'>,
+    { file, done, totalBytes }: { file: ExpectedFile; done: number; totalBytes: number },
+  ) =>
+  (bytes: number, source: string): void =>
+    onProgress?.({
+      source,
+      file: file.path,
+      bytes,
+      totalBytes: file.bytes,
+      overall: { bytes: done + bytes, totalBytes },
+    });
 
 /**
  * What the first source gives that does not fail. One that failed for the last thing comes last for this one: a hub out of reach

@@ -10,7 +10,7 @@ import {
 } from './checkout-store.ts';
 import { expectSpace } from './disk-space.ts';
 import type { ExpectedFile } from './expected-file.ts';
-import { fetchFile, fromFirst } from './fetch-file.ts';
+import { fetchFile, fromFirst, toldBytes } from './fetch-file.ts';
 import { SUMS_FILE, withKnownSums } from './file-lists.ts';
 import { checkoutFolder } from './model-layout.ts';
 import { isIntact, refused } from './partial-file.ts';
@@ -65,14 +65,7 @@ async function fetchCheckout(
     let done = total(files) - total(missing);
     for (const file of missing) {
       signal?.throwIfAborted();
-      const onBytes = (bytes: number, source: string): void =>
-        options.onProgress?.({
-          source,
-          file: file.path,
-          bytes,
-          totalBytes: file.bytes,
-          overall: { bytes: done + bytes, totalBytes: total(files) },
-        });
+      const onBytes = toldBytes(options, { file, done, totalBytes: total(files) });
       await fetchFile({ file, folder, model: nameOf(model), sources }, { ...options, onBytes });
       done += file.bytes;
     }

@@ -16,7 +16,7 @@ import { checkoutOf, recordOrigin } from './catalog-checkout.ts';
 import type { Checkout } from './checkout.ts';
 import { dropCheckout, keepCheckout, type VerifiedCheckout } from './checkout-store.ts';
 import { buildBytes } from './disk-space.ts';
-import { fetchFile } from './fetch-file.ts';
+import { fetchFile, toldBytes } from './fetch-file.ts';
 import { withFolderLock } from './folder-lock.ts';
 import { findBuild, verifyModel, type InstalledModel } from './installed-model.ts';
 import { checkoutFolder, revisionFolder, variantFolder } from './model-layout.ts';
@@ -99,14 +99,7 @@ async function pullDirect(model: DirectModel, options: PullOptions): Promise<Ins
   try {
     for (const file of model.files) {
       options.signal?.throwIfAborted();
-      const onBytes = (bytes: number, source: string): void =>
-        options.onProgress?.({
-          source,
-          file: file.path,
-          bytes,
-          totalBytes: file.bytes,
-          overall: { bytes: done + bytes, totalBytes },
-        });
+      const onBytes = toldBytes(options, { file, done, totalBytes });
       if (!(await isIntact(folder, file, options.signal)))
         await fetchFile({ file, folder, model: nameOf(model), sources }, { ...options, onBytes });
       done += file.bytes;

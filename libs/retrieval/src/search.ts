@@ -1,4 +1,4 @@
-import { AppError, toAppError, type ErrorCode } from '@embergate/contracts/errors.ts';
+import { AppError, toAppError, NO_VECTOR_CODES } from '@embergate/contracts/errors.ts';
 import type {
   Degradation,
   EmbeddingReport,
@@ -44,18 +44,6 @@ export interface SearchParts {
   defaults: { deadlineMs: number; degradation: Degradation };
   signal?: AbortSignal | undefined;
 }
-
-/** Failures after which a lexical answer is better than none. A wrong space is not one of them: that is a wrong deployment. */
-const DEGRADABLE: ReadonlySet<ErrorCode> = new Set([
-  'no_tier_available',
-  'queue_down',
-  'storage_full', // the queue's disk
-  'deadline_exceeded',
-  'embedding_failed',
-  'shutting_down', // the worker's; the gateway's own ends connections
-  'worker_misaligned',
-  'internal',
-]);
 
 /**
  * How deep fusion looks into each list. The same for every limit (the largest is as much), because scores are normalised
@@ -134,7 +122,7 @@ async function embed(
     });
   } catch (thrown) {
     const error = toAppError(thrown);
-    if (signal?.aborted || degradation !== 'allow' || !DEGRADABLE.has(error.code)) throw error;
+    if (signal?.aborted || degradation !== 'allow' || !NO_VECTOR_CODES.has(error.code)) throw error;
     const reason = typeof error.details['reason'] === 'string' ? error.details['reason'] : error.code;
     return withoutVector({ reason, message: error.message, tookMs: performance.now() - startedAt });
   }

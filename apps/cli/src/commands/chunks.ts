@@ -9,7 +9,7 @@ import {
   type RemoteOptions,
 } from '../context.ts';
 import { exportFolder } from '../export-chunks.ts';
-import { followJob } from '../follow-job.ts';
+import { followOrTell } from '../follow-job.ts';
 import { EXPORT_FILE } from '@embergate/contracts/chunk-export.ts';
 import { readChunkExport } from '@embergate/ingestion/vectors-source.ts';
 import { print, printJson } from '../output.ts';
@@ -81,11 +81,6 @@ function importCommand(context: CliContext): Command {
       mode: options.full ? 'full' : 'incremental',
       ...(options.collection !== undefined && { collection: options.collection }),
     });
-    if (!options.detach) {
-      await followJob(client, job.id, { context, json: options.json ?? false });
-      return;
-    }
-    if (options.json) printJson(job);
-    else print(`${job.id} is ${job.state}; \`embergate jobs watch ${job.id}\` follows it.`);
+    await followOrTell(client, job, { context, ...options });
   });
 }

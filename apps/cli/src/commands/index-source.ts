@@ -4,8 +4,7 @@ import { Command } from 'commander';
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { clientOf, withRemoteOptions, type CliContext, type RemoteOptions } from '../context.ts';
-import { followJob } from '../follow-job.ts';
-import { print, printJson } from '../output.ts';
+import { followOrTell } from '../follow-job.ts';
 
 interface IndexOptions extends RemoteOptions {
   collection?: string;
@@ -32,12 +31,7 @@ export function indexCommand(context: CliContext): Command {
       ...(options.collection !== undefined && { collection: options.collection }),
       ...(options.repo !== undefined && { repo: options.repo }),
     });
-    if (options.detach) {
-      if (options.json) printJson(job);
-      else print(`${job.id} is ${job.state}; \`embergate jobs watch ${job.id}\` follows it.`);
-      return;
-    }
-    await followJob(client, job.id, { context, json: options.json ?? false });
+    await followOrTell(client, job, { context, ...options });
   });
 }
 

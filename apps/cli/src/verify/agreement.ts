@@ -1,4 +1,4 @@
-import { measureAlignment } from '@embergate/embedding/alignment.ts';
+import { cosinesOf, measureAlignment } from '@embergate/embedding/alignment.ts';
 import type { EmbeddedTexts } from './embed-texts.ts';
 
 /** How near a model's vectors are to others of the same texts. */
@@ -13,11 +13,7 @@ export interface Agreement {
 export function agreementOf({ ids, vectors }: EmbeddedTexts, other: Float32Array): Agreement {
   const dimensions = vectors.length / ids.length;
   const canaries = ids.map((one) => ({ collection: '', text: '', ids: one }));
-  const all = measureAlignment({ dimensions, canaries, sample: other }, vectors);
-  const cosines = ids.map((_, at) => {
-    const row = (rows: Float32Array) => rows.subarray(at * dimensions, (at + 1) * dimensions);
-    return measureAlignment({ dimensions, canaries: canaries.slice(0, 1), sample: row(other) }, row(vectors))
-      .cosine;
-  });
-  return { cosine: { least: Math.min(...cosines), median: all.cosine }, overlap: all.overlap };
+  const reference = { dimensions, canaries, sample: other };
+  const { cosine, overlap } = measureAlignment(reference, vectors);
+  return { cosine: { least: Math.min(...cosinesOf(reference, vectors)), median: cosine }, overlap };
 }
