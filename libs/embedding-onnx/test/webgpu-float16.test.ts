@@ -1,15 +1,9 @@
-import { buildCheckout, type BuildVariant } from '@embergate/models/build-checkout.ts';
-import { readCheckout } from '@embergate/models/checkout.ts';
-import { onnxPathOn, type InstalledModel } from '@embergate/models/installed-model.ts';
+import { onnxPathOn } from '@embergate/models/installed-model.ts';
 import { TOKEN_NODES } from '@embergate/models/qwen2-graph.ts';
-import { createLogger } from '@embergate/platform/logs.ts';
-import { SMALL_BERT, SMALL_NOMIC, SMALL_QWEN2 } from '@embergate/testing/random-architectures.ts';
-import { writeRandomCheckpoint, type CheckpointOptions } from '@embergate/testing/random-checkpoint.ts';
-import { temporaryFolder } from '@embergate/testing/running-embergate.ts';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { SMALL_BERT, SMALL_NOMIC } from '@embergate/testing/random-architectures.ts';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { OnnxBackend, type OnnxBackendOptions } from '../src/onnx-backend.ts';
+import type { OnnxBackend } from '../src/onnx-backend.ts';
+import { cosine, SmallModels, text } from './small-models.ts';
 
 /** A Vulkan driver that knows float16: of a GPU, or a program such as Mesa's llvmpipe 25. CONTRIBUTING.md says how. */
 const driver = process.env['EMBERGATE_TEST_VULKAN_ICD'];
@@ -18,43 +12,20 @@ const without =
     ? ' (skipped: SwiftShader knows no float16; EMBERGATE_TEST_VULKAN_ICD names a driver)'
     : '';
 
-const cosine = (a: Float32Array, b: Float32Array) =>
-  a.reduce((sum, value, at) => sum + value * (b[at] ?? 0), 0);
-const text = (length: number, seed = 1): Uint32Array =>
-  Uint32Array.from({ length }, (_, at) => 1 + ((at * 37 + seed * 11) % (SMALL_QWEN2.vocabulary - 1)));
-
 describe.skipIf(driver === undefined)(`float16 on a GPU${without}`, () => {
-  let folder: Awaited<ReturnType<typeof temporaryFolder>>;
-  const backends: OnnxBackend[] = [];
-  const create = async (options: Pick<OnnxBackendOptions, 'onnxPath'> & Partial<OnnxBackendOptions>) => {
-    const common = { dimensions: SMALL_QWEN2.hidden, padTokenId: 0, mayBeSoftware: true, threads: 2 };
-    const backend = await OnnxBackend.create({ ...common, log: createLogger('test', 'silent'), ...options });
-    backends.push(backend);
-    return backend;
-  };
+  let models: SmallModels;
+  const create = (options: Parameters<SmallModels['run']>[0]) => models.run(options);
+  const build = (...wanted: Parameters<SmallModels['build']>) => models.build(...wanted);
 
   beforeAll(async () => {
-    folder = await temporaryFolder('webgpu-float16');
+    models = await SmallModels.open('webgpu-float16');
     vi.stubEnv('VK_ICD_FILENAMES', driver);
   });
-  afterEach(async () => {
-    for (const backend of backends.splice(0)) await backend.close();
-  });
+  afterEach(() => models.closeBackends());
   afterAll(async () => {
     vi.unstubAllEnvs();
-    await folder.remove();
+    await models.remove();
   });
-
-  async function build(
-    variant: BuildVariant,
-    shape: CheckpointOptions['shape'] = SMALL_QWEN2,
-  ): Promise<InstalledModel> {
-    const name = `${variant}-${'kind' in shape ? shape.kind : 'qwen2'}`;
-    const checkout = join(folder.path, `checkout-${name}`);
-    await writeRandomCheckpoint(checkout, { shape, type: 'F32' });
-    await writeFile(join(checkout, 'tokenizer.json'), '{}');
-    return buildCheckout(await readCheckout(checkout), { variant, out: join(folder.path, name) });
-  }
 
   const decoder = { isDecoder: true, prefixes: [text(8)], nodesOnCpu: [...TOKEN_NODES] };
   async function expectAgreement(onGpu: OnnxBackend, other: OnnxBackend, least: number): Promise<void> {

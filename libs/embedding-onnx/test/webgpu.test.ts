@@ -1,67 +1,43 @@
 import { DEFAULT_MODEL } from '@embergate/contracts/settings.ts';
-import { buildCheckout } from '@embergate/models/build-checkout.ts';
-import { readCheckout } from '@embergate/models/checkout.ts';
 import { GraphBuilder } from '@embergate/models/graph-builder.ts';
 import { findModel } from '@embergate/models/installed-model.ts';
 import { encodeOnnxModel, FLOAT, INT64 } from '@embergate/models/onnx-writer.ts';
 import { TOKEN_NODES } from '@embergate/models/qwen2-graph.ts';
 import { createLogger } from '@embergate/platform/logs.ts';
-import { SMALL_BERT, SMALL_NOMIC, SMALL_QWEN2 } from '@embergate/testing/random-architectures.ts';
-import { writeRandomCheckpoint, type CheckpointOptions } from '@embergate/testing/random-checkpoint.ts';
-import { temporaryFolder } from '@embergate/testing/running-embergate.ts';
+import { SMALL_BERT, SMALL_NOMIC } from '@embergate/testing/random-architectures.ts';
 import { softwareGpu, whyNoSoftwareGpu, type SoftwareGpu } from '@embergate/testing/software-gpu.ts';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it, vi } from 'vitest';
-import { OnnxBackend, type OnnxBackendOptions } from '../src/onnx-backend.ts';
+import { OnnxBackend } from '../src/onnx-backend.ts';
+import { cosine, SmallModels, text } from './small-models.ts';
 
 const DOUBLE = 11;
-const cosine = (a: Float32Array, b: Float32Array) =>
-  a.reduce((sum, value, at) => sum + value * (b[at] ?? 0), 0);
-const text = (length: number, seed = 1): Uint32Array =>
-  Uint32Array.from({ length }, (_, at) => 1 + ((at * 37 + seed * 11) % (SMALL_QWEN2.vocabulary - 1)));
 
 const withoutGpu = whyNoSoftwareGpu === undefined ? '' : ` (skipped: ${whyNoSoftwareGpu})`;
 
 /** The real WebGPU of onnxruntime, on a GPU that is a program. */
 describe.skipIf(whyNoSoftwareGpu !== undefined)(`the model on a GPU${withoutGpu}`, () => {
   let gpu: SoftwareGpu;
-  let folder: Awaited<ReturnType<typeof temporaryFolder>>;
-  const backends: OnnxBackend[] = [];
-  const create = async (options: Pick<OnnxBackendOptions, 'onnxPath'> & Partial<OnnxBackendOptions>) => {
-    const common = { dimensions: SMALL_QWEN2.hidden, padTokenId: 0, mayBeSoftware: true, threads: 2 };
-    const backend = await OnnxBackend.create({ ...common, log: createLogger('test', 'silent'), ...options });
-    backends.push(backend);
-    return backend;
-  };
+  let models: SmallModels;
+  const create = (options: Parameters<SmallModels['run']>[0]) => models.run(options);
   const bothOf = async (options: Parameters<typeof create>[0]) =>
     [await create({ ...options, device: 'webgpu' }), await create(options)] as const;
 
   beforeAll(async () => {
     gpu = await softwareGpu();
-    folder = await temporaryFolder('webgpu');
+    models = await SmallModels.open('webgpu');
     for (const [name, value] of Object.entries(gpu.env)) vi.stubEnv(name, value);
   });
-  afterEach(async () => {
-    for (const backend of backends.splice(0)) await backend.close();
-  });
+  afterEach(() => models.closeBackends());
   afterAll(async () => {
     vi.unstubAllEnvs();
-    await folder.remove();
+    await models.remove();
     await gpu.remove();
   });
 
-  async function build(
-    variant: 'fp32' | 'int8' | 'int4',
-    shape: CheckpointOptions['shape'] = SMALL_QWEN2,
-  ): Promise<string> {
-    const name = `${variant}-${'kind' in shape ? shape.kind : 'qwen2'}`;
-    const checkout = join(folder.path, `checkout-${name}`);
-    await writeRandomCheckpoint(checkout, { shape, type: 'F32' });
-    await writeFile(join(checkout, 'tokenizer.json'), '{}');
-    const out = join(folder.path, name);
-    return (await buildCheckout(await readCheckout(checkout), { variant, out })).onnxPath;
-  }
+  const build = async (...wanted: Parameters<SmallModels['build']>) =>
+    (await models.build(...wanted)).onnxPath;
 
   it('the default model has the vectors that it has on the CPU, alone and in a batch', async () => {
     const { onnxPath } = await findModel(DEFAULT_MODEL, { modelDir: inject('modelDir') });
@@ -127,7 +103,7 @@ describe.skipIf(whyNoSoftwareGpu !== undefined)(`the model on a GPU${withoutGpu}
   });
 
   it('a model with matrix work that the GPU does not know is refused, with the names of its nodes', async () => {
-    const onnxPath = join(folder.path, 'doubles.onnx');
+    const onnxPath = join(models.path, 'doubles.onnx');
     await writeFile(onnxPath, modelOfDoubles());
     await expect(create({ onnxPath, device: 'webgpu' })).rejects.toMatchObject({
       code: 'device_unavailable',
@@ -145,7 +121,7 @@ describe.skipIf(whyNoSoftwareGpu !== undefined)(`the model on a GPU${withoutGpu}
   });
 
   it('a file that is no model is said to be damaged, and not the GPU’s fault', async () => {
-    const onnxPath = join(folder.path, 'broken.onnx');
+    const onnxPath = join(models.path, 'broken.onnx');
     await writeFile(onnxPath, 'this is no model');
     await expect(create({ onnxPath, device: 'webgpu' })).rejects.toMatchObject({ code: 'model_damaged' });
   });
