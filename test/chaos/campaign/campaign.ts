@@ -177,6 +177,7 @@ class Campaign {
       runs.push(run);
       // Still the fault's phase: what comes late of it is its own.
       await wait(pace.calmMs);
+      await this.#queries.settled();
       this.#options.say(`${n + 1}/${plan.length} ${describe(run)}`);
     }
     return runs;

@@ -47,6 +47,14 @@ export class QueryLoad {
     for (const record of this.#open.keys()) record.phase = phase;
   }
 
+  /**
+   * Waits for the answers to what has been sent until now; more is sent meanwhile. A query that an earlier fault has
+   * hit may still fail by it up to its deadline, and must not be counted as the next one's.
+   */
+  async settled(): Promise<void> {
+    await Promise.all(this.#open.values());
+  }
+
   /** Sends no more, and waits for the answers to what was sent. */
   async stop(): Promise<void> {
     clearTimeout(this.#timer);
