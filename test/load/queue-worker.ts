@@ -48,6 +48,7 @@ async function serveProduct(url: string): Promise<void> {
   new EmbedReceiver({
     redis,
     clock,
+    space: 'bench',
     tier: 'cpu',
     lane: 'query',
     concurrency: CONCURRENCY,

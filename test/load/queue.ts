@@ -72,7 +72,7 @@ async function productWays(url: string) {
   const clock = new RedisClock(redis);
   await clock.start();
   const sender = new EmbedSender(redis, clock, log);
-  const admissions = new Admissions(redis);
+  const admissions = new Admissions(redis, 'bench');
   const job = { tier: 'cpu', lane: 'query' } as const;
   const anyLoad = { maxReservedTokens: Infinity, breakerText: null };
   const admit = async (jobId: string): Promise<void> => {

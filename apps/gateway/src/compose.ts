@@ -119,9 +119,9 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
   const [firstTier] = tiers as [TierName];
   const metrics = createGatewayMetrics();
   const space = spaceId(model.space);
-  const admissions = new Admissions(redis);
+  const admissions = new Admissions(redis, space);
   const board = new TierBoard({ tiers, space, workers, admissions, clock });
-  const breakerRecords = new BreakerRecords(redis, () => void board.refresh().catch(() => undefined));
+  const breakerRecords = new BreakerRecords(redis, space, () => void board.refresh().catch(() => undefined));
   lifecycle.onClose('breaker records', () => breakerRecords.close());
   const texts = new TextTokens(model, tokenizer);
   const { inputs, prompted } = texts.encode([CANARY_TEXT], 'query');
@@ -145,7 +145,7 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
   });
   alignment.start();
   lifecycle.onClose('alignment source', () => alignment.stop());
-  const ledger = new DemandLedger(redis, clock);
+  const ledger = new DemandLedger(redis, clock, space);
   const demand: DemandCounts = {
     record: (tier, tokens) => {
       metrics.demandTokens.inc({ tier }, tokens);

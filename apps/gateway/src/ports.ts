@@ -16,9 +16,9 @@ export interface IndexJobs {
 
 /** How much waits in the lanes. */
 export interface LaneDepths {
-  depths: (tiers: readonly TierName[]) => Promise<LaneDepth[]>;
+  depths: (space: string, tiers: readonly TierName[]) => Promise<LaneDepth[]>;
   /** Removes what nobody takes and nobody waits for. */
-  sweep: (tier: TierName, lane: Lane) => Promise<number>;
+  sweep: (space: string, tier: TierName, lane: Lane) => Promise<number>;
 }
 
 /** The time that all processes share, in milliseconds. */

@@ -1,4 +1,5 @@
 import type { StoreChoice } from '@embergate/contracts/settings.ts';
+import { spaceId } from '@embergate/contracts/space.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
 import { createChunker } from '@embergate/ingestion/chunk.ts';
 import { chunkCharsFor } from '@embergate/ingestion/chunk-size.ts';
@@ -61,7 +62,7 @@ export async function composeIndexer(parts: IndexerParts): Promise<void> {
   const chunker = await createChunker({ maxChars: chunkCharsFor(model.maxTokens) });
   lifecycle.onClose('chunker', () => chunker.close());
 
-  const ledger = new DemandLedger(redis, clock);
+  const ledger = new DemandLedger(redis, clock, spaceId(model.space));
   const onMissed = (tier: TierName): void => ledger.wantBulk(tier);
   const embedder = new BulkEmbedder({ transport: sender, workers, space: model.space, tiers, onMissed, log });
   const handler = indexJobHandler({

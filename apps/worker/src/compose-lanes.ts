@@ -89,7 +89,7 @@ const SLOW_LEVEL = 1.25;
 export async function serveLanes(parts: LanesParts): Promise<void> {
   const { log, lifecycle, redis, clock, heartbeats, report, model, worker, backend, fit } = parts;
   const { workerId, tier } = worker;
-  const admissions = new Admissions(redis);
+  const admissions = new Admissions(redis, worker.space);
   let isTold = false;
   const tell = (batch: StartedBatch | null): void => {
     const isLong = batch !== null && batch.predictedMs >= TOLD_BATCH_MS;
@@ -128,6 +128,7 @@ export async function serveLanes(parts: LanesParts): Promise<void> {
     const receiver = new EmbedReceiver({
       redis,
       clock,
+      space: worker.space,
       tier,
       lane: name,
       concurrency,

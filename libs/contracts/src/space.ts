@@ -16,6 +16,9 @@ export type EmbeddingSpace = z.infer<typeof embeddingSpaceSchema>;
 
 export type InputType = 'query' | 'document';
 
+/** The part of a space's id that tells it from all others, without what keys and queue names can't hold. */
+export const spaceTag = (id: string): string => id.slice(id.lastIndexOf('@') + 1);
+
 /** A short stable name of a space, as collections are stamped with it: `model@1a2b3c4d`. */
 export function spaceId(space: EmbeddingSpace): string {
   const canonical = JSON.stringify([

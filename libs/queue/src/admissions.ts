@@ -2,7 +2,7 @@ import type { Lane, TierName } from '@embergate/contracts/tiers.ts';
 import { breakerRecordSchema, CLOSED, type BreakerRecord } from '@embergate/routing/breaker.ts';
 import type { RunningBatch, TierLoad } from '@embergate/routing/tier-load.ts';
 import { queueDown, type Redis } from './connection.ts';
-import { batchesKey, BREAKERS_KEY, reservationKeys } from './names.ts';
+import { SpaceKeys } from './names.ts';
 import { parseJson } from './parse-json.ts';
 
 /**
@@ -61,11 +61,13 @@ export interface Reservation {
   breakerText: string | null;
 }
 
-/** What tiers have been promised, shared by all senders and workers. */
+/** What the tiers of one space have been promised, shared by all senders and workers. */
 export class Admissions {
   readonly #redis: Redis & Scripts;
+  readonly #keys: SpaceKeys;
 
-  constructor(redis: Redis) {
+  constructor(redis: Redis, space: string) {
+    this.#keys = new SpaceKeys(space);
     redis.defineCommand('embergateReserve', { numberOfKeys: 5, lua: RESERVE });
     redis.defineCommand('embergateRelease', { numberOfKeys: 3, lua: RELEASE });
     this.#redis = redis as Redis & Scripts;
@@ -81,7 +83,7 @@ export class Admissions {
     const most = Math.min(maxReservedTokens, Number.MAX_SAFE_INTEGER);
     const args = [jobId, tokens, Math.ceil(ttlMs), most, tier, breakerText ?? 'any'];
     try {
-      const reply = await this.#redis.embergateReserve(...keysOf(tier, lane), ...args);
+      const reply = await this.#redis.embergateReserve(...this.#keysOf(tier, lane), ...args);
       return { admitted: reply[0] === 1, load: parseLoad(reply) };
     } catch (error) {
       throw queueDown(error);
@@ -96,12 +98,12 @@ export class Admissions {
 
   /** Gives back what a job reserved; a second time does nothing. */
   async release({ tier, lane, jobId }: Pick<Reservation, 'tier' | 'lane' | 'jobId'>): Promise<void> {
-    await this.#redis.embergateRelease(...keysOf(tier, lane).slice(0, 3), jobId);
+    await this.#redis.embergateRelease(...this.#keysOf(tier, lane).slice(0, 3), jobId);
   }
 
   /** Whether somebody still waits for the job's answer. */
   async holds({ tier, lane, jobId }: Pick<Reservation, 'tier' | 'lane' | 'jobId'>): Promise<boolean> {
-    return (await this.#redis.hexists(reservationKeys(tier, lane).tokens, jobId)) === 1;
+    return (await this.#redis.hexists(this.#keys.reservations(tier, lane).tokens, jobId)) === 1;
   }
 
   /** Tells gateways what a worker computes now, or that it is idle (`null`). */
@@ -110,15 +112,15 @@ export class Admissions {
     workerId: string,
     batch: Omit<RunningBatch, 'workerId'> | null,
   ): Promise<void> {
-    const key = batchesKey(tier);
+    const key = this.#keys.batches(tier);
     if (batch) await this.#redis.hset(key, workerId, `${Math.round(batch.endsAt)}:${batch.queryTokens}`);
     else await this.#redis.hdel(key, workerId);
   }
-}
 
-function keysOf(tier: TierName, lane: Lane): string[] {
-  const { tokens, expiry, total } = reservationKeys(tier, lane);
-  return [tokens, expiry, total, batchesKey(tier), BREAKERS_KEY];
+  #keysOf(tier: TierName, lane: Lane): string[] {
+    const { tokens, expiry, total } = this.#keys.reservations(tier, lane);
+    return [tokens, expiry, total, this.#keys.batches(tier), this.#keys.breakers];
+  }
 }
 
 function parseLoad([, total, breakerText, flat]: Reply): TierLoad {

@@ -1,7 +1,7 @@
 import { TIER_NAMES, type TierName } from '@embergate/contracts/tiers.ts';
 import type { BreakerRecord } from '@embergate/routing/breaker.ts';
 import { queueDown, type Redis } from './connection.ts';
-import { BREAKER_CHANNEL, BREAKERS_KEY } from './names.ts';
+import { SpaceKeys } from './names.ts';
 
 /** KEYS breakers; ARGV tier, text as it was known, text as it shall be, channel. */
 const CHANGE = `
@@ -14,17 +14,19 @@ interface Scripts {
   embergateChangeBreaker: (...args: string[]) => Promise<number>;
 }
 
-/** The breakers' shared records: written by compare-and-set, and told to all gateways at once. */
+/** The shared records of a space's breakers: written by compare-and-set, and told to all gateways at once. */
 export class BreakerRecords {
   readonly #redis: Redis & Scripts;
   readonly #subscriber: Redis;
+  readonly #keys: SpaceKeys;
 
   /**
    * @param redis is duplicated: a connection that listens can do nothing else.
    * @param onChange told of each change, and of every tier when the connection is back: what changed meanwhile was not
    * heard.
    */
-  constructor(redis: Redis, onChange: (tier: TierName) => void) {
+  constructor(redis: Redis, space: string, onChange: (tier: TierName) => void) {
+    this.#keys = new SpaceKeys(space);
     redis.defineCommand('embergateChangeBreaker', { numberOfKeys: 1, lua: CHANGE });
     this.#redis = redis as Redis & Scripts;
     this.#subscriber = redis.duplicate({
@@ -39,7 +41,7 @@ export class BreakerRecords {
       if (known) onChange(known);
     });
     const listen = async (): Promise<void> => {
-      await this.#subscriber.subscribe(BREAKER_CHANNEL);
+      await this.#subscriber.subscribe(this.#keys.breakerChannel);
       for (const tier of TIER_NAMES) onChange(tier);
     };
     this.#subscriber.on('ready', () => void listen().catch(() => undefined)); // it failed: the next one is coming
@@ -53,8 +55,9 @@ export class BreakerRecords {
   async change(tier: TierName, knownText: string, next: BreakerRecord): Promise<boolean> {
     try {
       const text = JSON.stringify(next);
+      const { breakers, breakerChannel } = this.#keys;
       return (
-        (await this.#redis.embergateChangeBreaker(BREAKERS_KEY, tier, knownText, text, BREAKER_CHANNEL)) === 1
+        (await this.#redis.embergateChangeBreaker(breakers, tier, knownText, text, breakerChannel)) === 1
       );
     } catch (error) {
       throw queueDown(error);

@@ -3,7 +3,7 @@ import { fitSchema } from '@embergate/contracts/tiers.ts';
 import type { Demand } from '@embergate/routing/required-workers.ts';
 import type { Fit } from '@embergate/routing/fit.ts';
 import type { Redis } from './connection.ts';
-import { bulkWantedKey, demandKey, FITS_KEY } from './names.ts';
+import { SpaceKeys } from './names.ts';
 import { parseJson } from './parse-json.ts';
 import type { RedisClock } from './redis-clock.ts';
 
@@ -20,18 +20,20 @@ const SETTLE_MS = 1_000;
 export type QueryDemand = Omit<Demand, 'bulkWaits'>;
 
 /**
- * Tokens that queries asked of each tier, counted in Redis in buckets of five seconds. Every gateway reads the same
+ * Tokens that queries asked of each tier of a space, counted in Redis in buckets of five seconds. Every gateway reads the same
  * complete buckets and so derives the same number of workers from them.
  */
 export class DemandLedger {
   readonly #redis: Redis;
   readonly #clock: RedisClock;
+  readonly #keys: SpaceKeys;
   readonly #wantedAt = new Map<TierName, number>();
   #unwritten = new Map<string, number>();
 
-  constructor(redis: Redis, clock: RedisClock) {
+  constructor(redis: Redis, clock: RedisClock, space: string) {
     this.#redis = redis;
     this.#clock = clock;
+    this.#keys = new SpaceKeys(space);
   }
 
   record(tier: TierName, tokens: number): void {
@@ -64,16 +66,16 @@ export class DemandLedger {
     const now = performance.now();
     if (now - (this.#wantedAt.get(tier) ?? -Infinity) < WANT_AGAIN_MS) return;
     this.#wantedAt.set(tier, now);
-    this.#redis.set(bulkWantedKey(tier), '1', 'PX', WANTED_MS).catch(() => undefined);
+    this.#redis.set(this.#keys.bulkWanted(tier), '1', 'PX', WANTED_MS).catch(() => undefined);
   }
 
   async isBulkWanted(tier: TierName): Promise<boolean> {
-    return (await this.#redis.exists(bulkWantedKey(tier))) === 1;
+    return (await this.#redis.exists(this.#keys.bulkWanted(tier))) === 1;
   }
 
   /** How fast the tier's workers were when there were any; null if there never were. */
   async lastKnownFit(tier: TierName): Promise<Fit | null> {
-    const text = await this.#redis.hget(FITS_KEY, tier);
+    const text = await this.#redis.hget(this.#keys.fits, tier);
     const parsed = fitSchema.safeParse(parseJson(text ?? ''));
     return parsed.success ? parsed.data : null;
   }
@@ -83,6 +85,6 @@ export class DemandLedger {
   }
 
   #key(tier: TierName, bucket: number): string {
-    return `${demandKey(tier)}:${bucket}`;
+    return `${this.#keys.demand(tier)}:${bucket}`;
   }
 }

@@ -10,7 +10,7 @@ import type { Logger } from '@embergate/platform/logs.ts';
 import { Worker, type Job } from 'bullmq';
 import { Admissions } from './admissions.ts';
 import type { Redis } from './connection.ts';
-import { KEY_PREFIX, laneQueueName } from './names.ts';
+import { KEY_PREFIX, SpaceKeys } from './names.ts';
 import { Outbox } from './outbox.ts';
 import type { RedisClock } from './redis-clock.ts';
 
@@ -20,6 +20,8 @@ export type EmbedHandler = (job: EmbedJob, lane: Lane) => Promise<EmbedReply>;
 export interface EmbedReceiverOptions {
   redis: Redis;
   clock: RedisClock;
+  /** Id of the space that the worker embeds in. */
+  space: string;
   tier: TierName;
   lane: Lane;
   /** Jobs taken at a time, to begin with. */
@@ -53,12 +55,12 @@ export class EmbedReceiver {
 
   constructor(options: EmbedReceiverOptions) {
     this.#options = options;
-    const { redis, tier, lane, concurrency, isPaused = false, log } = options;
-    this.#outbox = new Outbox(redis, { tier, lane });
-    this.#admissions = new Admissions(redis);
+    const { redis, space, tier, lane, concurrency, isPaused = false, log } = options;
+    this.#outbox = new Outbox(redis, { space, tier, lane });
+    this.#admissions = new Admissions(redis, space);
     const fetchers = Math.min(FETCHERS[lane], concurrency);
     this.#workers = Array.from({ length: fetchers }, () => {
-      const worker = new Worker(laneQueueName(tier, lane), (job) => this.#process(job), {
+      const worker = new Worker(new SpaceKeys(space).laneQueue(tier, lane), (job) => this.#process(job), {
         connection: redis,
         prefix: KEY_PREFIX,
         concurrency: Math.ceil(concurrency / fetchers),

@@ -10,7 +10,7 @@ import { Admissions } from './admissions.ts';
 import type { Redis } from './connection.ts';
 import { queueDown } from './connection.ts';
 import { Inbox } from './inbox.ts';
-import { KEY_PREFIX, laneQueueName } from './names.ts';
+import { KEY_PREFIX, SpaceKeys } from './names.ts';
 import type { RedisClock } from './redis-clock.ts';
 
 const SWEEP_JOBS = 1_000;
@@ -18,18 +18,17 @@ const LOOK_FOR_LOSS_MS = 2_500;
 /** An answer may be on its way when its job has just gone. */
 const LOOKS_UNTIL_LOST = 2;
 
-/** Sends texts to a lane of a tier and waits for the vectors in this process's inbox. */
+/** Sends texts to a lane of a space's tier and waits for the vectors in this process's inbox. */
 export class EmbedSender implements EmbedTransport {
   readonly #queues = new Map<string, Queue>();
   readonly #redis: Redis;
   readonly #clock: RedisClock;
   readonly #inbox: Inbox;
-  readonly #admissions: Admissions;
+  readonly #admissions = new Map<string, Admissions>();
 
   constructor(redis: Redis, clock: RedisClock, log: Logger) {
     this.#redis = redis;
     this.#clock = clock;
-    this.#admissions = new Admissions(redis);
     this.#inbox = new Inbox(redis, log);
     this.#inbox.start();
   }
@@ -48,8 +47,8 @@ export class EmbedSender implements EmbedTransport {
       removeOnFail: true,
       stackTraceLimit: 0,
     };
-    const { tier, lane, deadlineMs: ttlMs } = request;
-    const queue = this.#queue(tier, lane);
+    const { space, tier, lane, deadlineMs: ttlMs } = request;
+    const queue = this.#queue(space, tier, lane);
     const add = (): Promise<unknown> => queue.add('embed', job, options);
     // Queries were admitted before they come here; bulk work always is, and only counted.
     // Not awaited: a queue that hangs must not keep the caller beyond the deadline.
@@ -62,7 +61,10 @@ export class EmbedSender implements EmbedTransport {
       // Nobody waits for it any more. What a worker has taken, or is still on its way into the lane, cannot be removed; a
       // worker that gets it late finds its place given back.
       queue.remove(job.id).catch(() => undefined);
-      if (lane === 'bulk') this.#admissions.release({ tier, lane, jobId: job.id }).catch(() => undefined);
+      if (lane === 'bulk')
+        this.#admissionsOf(space)
+          .release({ tier, lane, jobId: job.id })
+          .catch(() => undefined);
       throw error;
     } finally {
       clearInterval(watch);
@@ -71,7 +73,7 @@ export class EmbedSender implements EmbedTransport {
 
   async #count({ tier, job, ttlMs }: { tier: TierName; job: EmbedJob; ttlMs: number }): Promise<void> {
     const place = { tier, lane: 'bulk', jobId: job.id, tokens: job.tokenCount, ttlMs } as const;
-    await this.#admissions.reserve({ ...place, maxReservedTokens: Infinity, breakerText: null });
+    await this.#admissionsOf(job.space).reserve({ ...place, maxReservedTokens: Infinity, breakerText: null });
   }
 
   /**
@@ -100,8 +102,8 @@ export class EmbedSender implements EmbedTransport {
    * Removes jobs that nobody takes and nobody waits for: those of a lane whose workers are gone, past their deadline.
    * @returns how many.
    */
-  async sweep(tier: TierName, lane: Lane): Promise<number> {
-    const queue = this.#queue(tier, lane);
+  async sweep(space: string, tier: TierName, lane: Lane): Promise<number> {
+    const queue = this.#queue(space, tier, lane);
     const now = this.#clock.now();
     let removed = 0;
     for (const job of await queue.getJobs(['wait', 'active'], 0, SWEEP_JOBS, true)) {
@@ -113,13 +115,14 @@ export class EmbedSender implements EmbedTransport {
     return removed;
   }
 
-  async depths(tiers: readonly TierName[]): Promise<LaneDepth[]> {
+  /** Of the lanes of a space. @throws AppError `queue_down`. */
+  async depths(space: string, tiers: readonly TierName[]): Promise<LaneDepth[]> {
     const pairs = tiers.flatMap((tier) => LANES.map((lane) => ({ tier, lane })));
     try {
       return await Promise.all(
         pairs.map(async ({ tier, lane }) => {
-          const counts = await this.#queue(tier, lane).getJobCounts('wait', 'active');
-          const { reservedTokens } = await this.#admissions.load(tier, lane);
+          const counts = await this.#queue(space, tier, lane).getJobCounts('wait', 'active');
+          const { reservedTokens } = await this.#admissionsOf(space).load(tier, lane);
           return {
             tier,
             lane,
@@ -186,8 +189,17 @@ export class EmbedSender implements EmbedTransport {
     };
   }
 
-  #queue(tier: TierName, lane: Lane): Queue {
-    const name = laneQueueName(tier, lane);
+  #admissionsOf(space: string): Admissions {
+    let admissions = this.#admissions.get(space);
+    if (!admissions) {
+      admissions = new Admissions(this.#redis, space);
+      this.#admissions.set(space, admissions);
+    }
+    return admissions;
+  }
+
+  #queue(space: string, tier: TierName, lane: Lane): Queue {
+    const name = new SpaceKeys(space).laneQueue(tier, lane);
     let queue = this.#queues.get(name);
     if (!queue) {
       queue = new Queue(name, {

@@ -3,12 +3,11 @@ import {
   HEARTBEATS_UNTIL_DEAD,
   heartbeatSchema,
   type Heartbeat,
-  type TierName,
 } from '@embergate/contracts/tiers.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Redis } from './connection.ts';
-import { batchesKey, FITS_KEY, WORKERS_KEY } from './names.ts';
+import { SpaceKeys, WORKERS_KEY } from './names.ts';
 import { parseJson } from './parse-json.ts';
 import type { RedisClock } from './redis-clock.ts';
 
@@ -56,14 +55,14 @@ export class HeartbeatSource {
     const beat: Heartbeat = { ...this.#describe(), at: this.#clock.now() };
     const pipeline = this.#redis.pipeline().hset(WORKERS_KEY, beat.workerId, JSON.stringify(beat));
     // Outlives the workers: how many of them a load needs is asked when there is none, too.
-    if (beat.fit) pipeline.hset(FITS_KEY, beat.tier, JSON.stringify(beat.fit));
+    if (beat.fit) pipeline.hset(new SpaceKeys(beat.space).fits, beat.tier, JSON.stringify(beat.fit));
     await pipeline.exec();
   }
 
   async stop(): Promise<void> {
     clearInterval(this.#timer);
-    const { workerId, tier } = this.#describe();
-    const goodbye = forget(this.#redis, { workerId, tier }).catch(() => undefined);
+    const { workerId, tier, space } = this.#describe();
+    const goodbye = forget(this.#redis, { workerId, tier, space }).catch(() => undefined);
     // Politeness, not a duty: without it the worker counts as dead three beats later.
     await Promise.race([goodbye, wait(GOODBYE_MS, undefined, { ref: false })]);
   }
@@ -118,7 +117,7 @@ export class HeartbeatWatch {
         beats.push(parsed.data);
         continue;
       }
-      await forget(this.#redis, { workerId, tier: parsed.data?.tier });
+      await forget(this.#redis, { workerId, ...parsed.data });
     }
     const heardAt = performance.now();
     const silentMs = heardAt - this.#heardAt;
@@ -159,8 +158,9 @@ export class HeartbeatWatch {
   }
 }
 
-async function forget(redis: Redis, worker: { workerId: string; tier: TierName | undefined }): Promise<void> {
-  const { workerId, tier } = worker;
+type Forgotten = Pick<Heartbeat, 'workerId'> & Partial<Pick<Heartbeat, 'tier' | 'space'>>;
+
+async function forget(redis: Redis, { workerId, tier, space }: Forgotten): Promise<void> {
   await redis.hdel(WORKERS_KEY, workerId);
-  if (tier) await redis.hdel(batchesKey(tier), workerId);
+  if (tier && space) await redis.hdel(new SpaceKeys(space).batches(tier), workerId);
 }

@@ -1,7 +1,7 @@
 import type { Lane, TierName } from '@embergate/contracts/tiers.ts';
 import { RELEASE_LUA } from './admissions.ts';
 import type { Redis } from './connection.ts';
-import { reservationKeys } from './names.ts';
+import { SpaceKeys } from './names.ts';
 
 /**
  * KEYS inbox, tokens, expiry, total; ARGV most entries, then id and frame of each answer. An inbox that is gone has nobody
@@ -44,10 +44,10 @@ export class Outbox {
   readonly #places: string[];
   readonly #parcels = new Map<string, Parcel>();
 
-  constructor(redis: Redis, { tier, lane }: { tier: TierName; lane: Lane }) {
+  constructor(redis: Redis, { space, tier, lane }: { space: string; tier: TierName; lane: Lane }) {
     redis.defineCommand('embergateAnswer', { numberOfKeys: 4, lua: ANSWER });
     this.#redis = redis as Redis & Scripts;
-    const { tokens, expiry, total } = reservationKeys(tier, lane);
+    const { tokens, expiry, total } = new SpaceKeys(space).reservations(tier, lane);
     this.#places = [tokens, expiry, total];
   }
 

@@ -8,10 +8,11 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { Admissions, type Reservation } from '../src/admissions.ts';
 import { BreakerRecords } from '../src/breaker-records.ts';
 import type { Redis } from '../src/connection.ts';
-import { BREAKERS_KEY, reservationKeys } from '../src/names.ts';
+import { SpaceKeys } from '../src/names.ts';
+import { SPACE } from './fake-model.ts';
 import { QueueOnRedis } from './queue-on-redis.ts';
 
-const KEYS = reservationKeys('gpu', 'query');
+const KEYS = new SpaceKeys(SPACE).reservations('gpu', 'query');
 const place = (jobId: string) => ({ tier: 'gpu', lane: 'query', jobId }) as const;
 const wanted = (jobId: string, change: Partial<Reservation> = {}): Reservation => ({
   ...place(jobId),
@@ -139,8 +140,8 @@ describe('what tiers have been promised', () => {
 
   it('a reservation is refused when the breaker is not as it was known, and says how it is', async () => {
     const redis = await queue.connect('fail-fast');
-    const gateway = new Admissions(redis);
-    const records = new BreakerRecords(redis, () => undefined);
+    const gateway = new Admissions(redis, SPACE);
+    const records = new BreakerRecords(redis, SPACE, () => undefined);
     queue.afterwards(() => records.close());
     expect(await gateway.reserve(wanted('before', { breakerText: '' }))).toMatchObject({
       admitted: true,
@@ -162,11 +163,11 @@ describe('what tiers have been promised', () => {
 
   it('a breaker’s record that cannot be read counts as closed, and can be replaced', async () => {
     const redis = await queue.connect('fail-fast');
-    await redis.hset(BREAKERS_KEY, 'gpu', 'of another version');
-    const gateway = new Admissions(redis);
+    await redis.hset(new SpaceKeys(SPACE).breakers, 'gpu', 'of another version');
+    const gateway = new Admissions(redis, SPACE);
     const { breaker, breakerText } = await gateway.load('gpu', 'query');
     expect(breaker).toEqual(CLOSED);
-    const records = new BreakerRecords(redis, () => undefined);
+    const records = new BreakerRecords(redis, SPACE, () => undefined);
     queue.afterwards(() => records.close());
     expect(await records.change('gpu', breakerText, closed(CLOSED, 5))).toBe(true);
     expect((await gateway.load('gpu', 'query')).breaker).toEqual(closed(CLOSED, 5));

@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Admissions } from '../src/admissions.ts';
 import { BreakerRecords } from '../src/breaker-records.ts';
 import type { Redis } from '../src/connection.ts';
+import { SPACE } from './fake-model.ts';
 import { QueueOnRedis } from './queue-on-redis.ts';
 
 const record = (draw: number): BreakerRecord => opened(CLOSED, 1_000, { reason: `draw ${draw}`, draw });
@@ -26,9 +27,9 @@ describe('the breakers’ shared records', () => {
   /** One that listens already. */
   async function gateway(): Promise<Gateway> {
     const redis = await queue.connect('fail-fast');
-    const admissions = new Admissions(redis);
+    const admissions = new Admissions(redis, SPACE);
     const heard: TierName[] = [];
-    const records = new BreakerRecords(redis, (tier) => heard.push(tier));
+    const records = new BreakerRecords(redis, SPACE, (tier) => heard.push(tier));
     queue.afterwards(() => records.close());
     await eventually('it listens', () => heard.length > 0);
     heard.length = 0;

@@ -2,9 +2,9 @@ import { eventually } from '@embergate/testing/eventually.ts';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { DemandLedger } from '../src/demand.ts';
 import { HeartbeatSource, HeartbeatWatch } from '../src/heartbeats.ts';
-import { demandKey, FITS_KEY } from '../src/names.ts';
+import { SpaceKeys } from '../src/names.ts';
 import { RedisClock } from '../src/redis-clock.ts';
-import { beatOf, log } from './fake-model.ts';
+import { beatOf, log, SPACE } from './fake-model.ts';
 import { QueueOnRedis } from './queue-on-redis.ts';
 
 /** Stands for the time of Redis, so that a minute needs none. */
@@ -28,8 +28,8 @@ describe('what queries ask of each tier', () => {
     const redis = await queue.connect('fail-fast');
     const clock = new FakeRedisClock(redis);
     const ledgers = [
-      new DemandLedger(redis, clock),
-      new DemandLedger(await queue.connect('fail-fast'), clock),
+      new DemandLedger(redis, clock, SPACE),
+      new DemandLedger(await queue.connect('fail-fast'), clock, SPACE),
     ] as const;
     return { redis, clock, ledgers };
   }
@@ -85,7 +85,7 @@ describe('what queries ask of each tier', () => {
     ledgers[0].record('gpu', 1);
     ledgers[0].record('cpu', 1);
     await ledgers[0].flush();
-    const keys = await redis.keys(`${demandKey('gpu').replace('gpu', '*')}`);
+    const keys = await redis.keys(new SpaceKeys(SPACE).demand('gpu').replace('gpu', '*'));
     expect(keys).toHaveLength(2);
     for (const key of keys) {
       const seconds = await redis.ttl(key);
@@ -114,7 +114,7 @@ describe('what queries ask of each tier', () => {
     await source.beat();
     expect(await ledgers[1].lastKnownFit('gpu')).toEqual({ a: 3, b: 0.5 });
     await source.stop();
-    await redis.hset(FITS_KEY, 'gpu', 'of another version');
+    await redis.hset(new SpaceKeys(SPACE).fits, 'gpu', 'of another version');
     expect(await ledgers[1].lastKnownFit('gpu')).toBeNull();
   });
 

@@ -3,11 +3,13 @@ import type { Heartbeat, TierName } from '@embergate/contracts/tiers.ts';
 import { createLogger } from '@embergate/platform/logs.ts';
 import type { EmbedHandler } from '../src/embed-receiver.ts';
 
+export const SPACE = 's';
+
 export const log = createLogger('test', 'silent');
 
 /** What a sender sends where a test does not care: one text of one token, which is its number. */
 export const request = (id: number, deadlineMs = 5_000) =>
-  ({ tier: 'cpu', lane: 'query', space: 's', inputs: [new Uint32Array([id])], deadlineMs }) as const;
+  ({ tier: 'cpu', lane: 'query', space: SPACE, inputs: [new Uint32Array([id])], deadlineMs }) as const;
 
 export const numberOf = (job: EmbedJob): number => Buffer.from(job.inputs[0] ?? '', 'base64').readUInt32LE();
 
@@ -33,7 +35,7 @@ export const beatOf = (workerId: string, tier: TierName = 'cpu'): Omit<Heartbeat
   workerId,
   tier,
   state: 'ready',
-  space: 's',
+  space: SPACE,
   model: 'm',
   variant: 'v',
   device: 'cpu',

@@ -3,9 +3,9 @@ import { eventually } from '@embergate/testing/eventually.ts';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Admissions } from '../src/admissions.ts';
 import { HeartbeatSource, HeartbeatWatch } from '../src/heartbeats.ts';
-import { batchesKey, WORKERS_KEY } from '../src/names.ts';
+import { SpaceKeys, WORKERS_KEY } from '../src/names.ts';
 import type { RedisClock } from '../src/redis-clock.ts';
-import { beatOf, log } from './fake-model.ts';
+import { beatOf, log, SPACE } from './fake-model.ts';
 import { QueueOnRedis } from './queue-on-redis.ts';
 
 const idsOf = (beats: readonly Heartbeat[]): string[] => beats.map(({ workerId }) => workerId).toSorted();
@@ -94,7 +94,7 @@ describe('which workers live', () => {
     const clock = await queue.clock(redis);
     const longAgo: Heartbeat = { ...beatOf('w1', 'gpu'), at: clock.now() - 61_000 };
     await redis.hset(WORKERS_KEY, 'w1', JSON.stringify(longAgo));
-    const admissions = new Admissions(redis);
+    const admissions = new Admissions(redis, SPACE);
     await admissions.setBatch('gpu', 'w1', { endsAt: clock.now() - 60_000, queryTokens: 5 });
     const recent: Heartbeat = { ...beatOf('w2', 'gpu'), at: clock.now() - 59_000 };
     await redis.hset(WORKERS_KEY, 'w2', JSON.stringify(recent));
@@ -102,16 +102,16 @@ describe('which workers live', () => {
     const { watch } = await gateway();
     expect(idsOf(watch.silent())).toEqual(['w2']);
     expect(await redis.hkeys(WORKERS_KEY)).toEqual(['w2']);
-    expect(await redis.hkeys(batchesKey('gpu'))).toEqual(['w2']);
+    expect(await redis.hkeys(new SpaceKeys(SPACE).batches('gpu'))).toEqual(['w2']);
   });
 
   it('a goodbye takes the batch along, and leaves nothing behind but how fast the tier was', async () => {
     const redis = await queue.connect('patient');
     const source = new HeartbeatSource(redis, await queue.clock(redis), () => beatOf('w1', 'gpu'));
     await source.start();
-    await new Admissions(redis).setBatch('gpu', 'w1', { endsAt: 1, queryTokens: 5 });
+    await new Admissions(redis, SPACE).setBatch('gpu', 'w1', { endsAt: 1, queryTokens: 5 });
     await source.stop();
-    expect(await redis.keys('*')).toEqual(['{embergate}:fits']);
+    expect(await redis.keys('*')).toEqual([new SpaceKeys(SPACE).fits]);
   });
 
   it('the time that is read across a stall of Redis is not off by half of the stall', async () => {

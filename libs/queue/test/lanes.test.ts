@@ -9,8 +9,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Redis } from '../src/connection.ts';
 import type { EmbedHandler } from '../src/embed-receiver.ts';
 import { HeartbeatSource, HeartbeatWatch } from '../src/heartbeats.ts';
-import { KEY_PREFIX, laneQueueName, reservationKeys } from '../src/names.ts';
-import { beatOf, echo, log, numberOf, request } from './fake-model.ts';
+import { KEY_PREFIX, SpaceKeys } from '../src/names.ts';
+import { beatOf, echo, log, numberOf, request, SPACE } from './fake-model.ts';
 import { QueueOnRedis } from './queue-on-redis.ts';
 
 const WORKER = fileURLToPath(new URL('worker-process.ts', import.meta.url));
@@ -24,7 +24,10 @@ describe('what waits in the lanes, and who takes it', () => {
 
   /** The lane as BullMQ has it. */
   function lane(redis: Redis, name: 'query' | 'bulk'): Queue {
-    const made = new Queue(laneQueueName('cpu', name), { connection: redis, prefix: KEY_PREFIX });
+    const made = new Queue(new SpaceKeys(SPACE).laneQueue('cpu', name), {
+      connection: redis,
+      prefix: KEY_PREFIX,
+    });
     queue.afterwards(() => made.close());
     return made;
   }
@@ -116,7 +119,7 @@ describe('what waits in the lanes, and who takes it', () => {
       for (const left of waiting) await expect(left).rejects.toThrow('the client left');
       await eventually('the lane is empty', async () => (await jobsIn(inLane)) === 0);
       if (name === 'bulk') {
-        const { tokens, expiry, total } = reservationKeys('cpu', 'bulk');
+        const { tokens, expiry, total } = new SpaceKeys(SPACE).reservations('cpu', 'bulk');
         await eventually('nothing is reserved', async () => {
           return (await gateway.redis.exists(tokens, expiry, total)) === 0;
         });
@@ -165,15 +168,15 @@ describe('what waits in the lanes, and who takes it', () => {
     const workers = new HeartbeatWatch(redis, clock, log);
     await workers.start();
     queue.afterwards(() => workers.stop());
-    const { send } = new BulkTransport({ transport: gateway.sender, workers, space: 's', tiers: ['cpu'] });
-    const waiting = send({ space: 's', inputs: [new Uint32Array([5])], deadlineMs: 60_000 });
+    const { send } = new BulkTransport({ transport: gateway.sender, workers, space: SPACE, tiers: ['cpu'] });
+    const waiting = send({ space: SPACE, inputs: [new Uint32Array([5])], deadlineMs: 60_000 });
     await eventually('it is in the lane', async () => (await jobsIn(bulkLane)) === 1);
     // As after a kill of Redis, which forgets its last second.
-    await redis.del(await redis.keys('{embergate}:embed-cpu-bulk:*'));
+    await redis.del(await redis.keys('{embergate}:embed-s-cpu-bulk:*'));
     const { computed } = await worker('bulk');
     expect((await waiting).vectors[0]).toBe(5);
     expect(computed).toEqual([5]);
-    const { tokens, expiry, total } = reservationKeys('cpu', 'bulk');
+    const { tokens, expiry, total } = new SpaceKeys(SPACE).reservations('cpu', 'bulk');
     await eventually('nothing is reserved', async () => (await redis.exists(tokens, expiry, total)) === 0);
   });
 
@@ -195,15 +198,15 @@ describe('what waits in the lanes, and who takes it', () => {
     killed.redis.disconnect();
     await eventually('the deadline has passed', () => clock.now() > deadline);
     // One job's lock still holds, as if its worker lived; the other's has run out.
-    const [lock, ...others] = await redis.keys('{embergate}:embed-cpu-query:*:lock');
+    const [lock, ...others] = await redis.keys('{embergate}:embed-s-cpu-query:*:lock');
     expect(others).toHaveLength(1);
     await redis.del(others);
-    expect(await gateway.sender.sweep('cpu', 'query')).toBe(3);
-    expect(await gateway.sender.sweep('cpu', 'query')).toBe(0);
-    expect(await gateway.sender.sweep('cpu', 'bulk')).toBe(0);
+    expect(await gateway.sender.sweep(SPACE, 'cpu', 'query')).toBe(3);
+    expect(await gateway.sender.sweep(SPACE, 'cpu', 'query')).toBe(0);
+    expect(await gateway.sender.sweep(SPACE, 'cpu', 'bulk')).toBe(0);
     expect(await queries.getJobCounts('wait', 'active')).toMatchObject({ wait: 1, active: 1 });
     await redis.del(String(lock));
-    expect(await gateway.sender.sweep('cpu', 'query')).toBe(1);
+    expect(await gateway.sender.sweep(SPACE, 'cpu', 'query')).toBe(1);
     // The one that somebody waits for is answered when a worker comes.
     await worker('query');
     expect((await waiting).vectors[0]).toBe(5);

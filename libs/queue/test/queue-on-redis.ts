@@ -10,7 +10,7 @@ import { EmbedReceiver, type EmbedHandler } from '../src/embed-receiver.ts';
 import { EmbedSender } from '../src/embed-sender.ts';
 import { RedisClock } from '../src/redis-clock.ts';
 import { startRedisServer } from '../src/redis-server.ts';
-import { log } from './fake-model.ts';
+import { log, SPACE } from './fake-model.ts';
 
 export interface ReceiverOptions {
   lane: Lane;
@@ -85,7 +85,7 @@ export class QueueOnRedis {
   }
 
   async admissions(): Promise<Admissions> {
-    return new Admissions(await this.connect('fail-fast'));
+    return new Admissions(await this.connect('fail-fast'), SPACE);
   }
 
   /** A gateway: it reserves a query's place before it sends it. */
@@ -100,7 +100,7 @@ export class QueueOnRedis {
     const clock = await this.clock(redis);
     const sender = new EmbedSender(redis, clock, log);
     this.afterwards(() => sender.close());
-    const admissions = new Admissions(redis);
+    const admissions = new Admissions(redis, SPACE);
     const send: EmbedSender['send'] = async (wanted) => {
       const place = { jobId: randomUUID(), tier: wanted.tier, lane: wanted.lane };
       const anyLoad = { maxReservedTokens: Infinity, breakerText: null };
@@ -117,6 +117,7 @@ export class QueueOnRedis {
     const receiver = new EmbedReceiver({
       redis: connection,
       clock: await this.clock(connection),
+      space: SPACE,
       tier,
       lane,
       concurrency: 8,

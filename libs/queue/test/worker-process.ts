@@ -1,7 +1,7 @@
 import { connectRedis } from '../src/connection.ts';
 import { EmbedReceiver } from '../src/embed-receiver.ts';
 import { RedisClock } from '../src/redis-clock.ts';
-import { echo, log, numberOf } from './fake-model.ts';
+import { echo, log, numberOf, SPACE } from './fake-model.ts';
 
 /**
  * A worker's end of one lane as a process, which can be frozen and killed: `node worker-process.ts redis://... LANE MODE`.
@@ -14,6 +14,7 @@ await clock.start();
 new EmbedReceiver({
   redis,
   clock,
+  space: SPACE,
   tier: 'cpu',
   lane: lane === 'bulk' ? 'bulk' : 'query',
   concurrency: mode === 'hang' ? 2 : 8,

@@ -61,7 +61,7 @@ export class ClusterStatus {
   /** While the queue is away: what was last known, and that it is away. */
   async describe(): Promise<Cluster> {
     const { board, lanes, space, store } = this.#parts;
-    const reading = Promise.all([lanes.depths(board.tiers), board.refresh()]);
+    const reading = Promise.all([lanes.depths(space, board.tiers), board.refresh()]);
     let queue: Cluster['queue'] = 'ok';
     try {
       [this.#depths] = await withTimeout(reading, DESCRIBE_TIMEOUT_MS, queueSilent);
@@ -133,11 +133,11 @@ export class ClusterStatus {
   async #tick(): Promise<void> {
     if (this.#ticking) return;
     this.#ticking = true;
-    const { board, demand, lanes, log } = this.#parts;
+    const { board, demand, lanes, space, log } = this.#parts;
     try {
       await demand.flush();
       await board.refresh();
-      const depths = await lanes.depths(board.tiers);
+      const depths = await lanes.depths(space, board.tiers);
       this.#depths = depths;
       for (const tier of board.tiers) {
         this.#update(tier);
@@ -165,14 +165,14 @@ export class ClusterStatus {
 
   /** Nobody takes what waits for a tier without workers: what is past its deadline goes. */
   async #sweep(depths: readonly LaneDepth[]): Promise<void> {
-    const { board, lanes, log } = this.#parts;
+    const { board, lanes, space, log } = this.#parts;
     for (const tier of board.tiers) {
       if (board.beatsOf(tier).length > 0) continue;
       for (const lane of LANES) {
         const isEmpty = depths.every(
           (depth) => depth.tier !== tier || depth.lane !== lane || depth.waiting + depth.active === 0,
         );
-        const removed = isEmpty ? 0 : await lanes.sweep(tier, lane);
+        const removed = isEmpty ? 0 : await lanes.sweep(space, tier, lane);
         if (removed > 0) log.info({ tier, lane, removed }, 'swept jobs that nobody takes');
       }
     }

@@ -1,5 +1,6 @@
 import { eventually } from '@embergate/testing/eventually.ts';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { SPACE } from './scripted-worker.ts';
 import { idsOf, TierWorld, type Gateway } from './tier-world.ts';
 
 let world: TierWorld;
@@ -49,7 +50,7 @@ it('jobs that a dead tier will never take are swept when nobody waits for them',
   const gateway = await world.gateway();
   await world.worker('gpu').then((gpu) => gpu.stop());
   const dying = await world.gateway({ probes: false });
-  const wanted = { tier: 'gpu', lane: 'query', space: 's', inputs: [idsOf()], deadlineMs: 2_000 } as const;
+  const wanted = { tier: 'gpu', lane: 'query', space: SPACE, inputs: [idsOf()], deadlineMs: 2_000 } as const;
   const sent = dying.sender.send(wanted);
   await eventually('it waits', async () => (await world.leftOf('gpu')).jobs === 1);
   // As a kill: it cannot take back what it has sent.

@@ -128,7 +128,7 @@ describe('a query whose worker is silent', () => {
       await expect(asked).resolves.toMatchObject({ tier: 'gpu', reason: null });
       cpu.speakUp();
       // Silences of the gpu tier open its breaker; that of the cpu tier has no reason to.
-      await (await world.redis()).hdel('{embergate}:breakers', 'gpu');
+      await (await world.redis()).hdel('{embergate}:breakers:space-of-the-tests', 'gpu');
       await world.everyoneLooks();
     }
     expect(gateway.breaker('cpu')).toBe('closed');

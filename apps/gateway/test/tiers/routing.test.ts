@@ -1,7 +1,7 @@
 import { Admissions } from '@embergate/queue/admissions.ts';
 import { aheadWithin } from '@embergate/routing/tier-view.ts';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { vectorOf } from './scripted-worker.ts';
+import { SPACE, vectorOf } from './scripted-worker.ts';
 import { idsOf, TierWorld } from './tier-world.ts';
 
 let world: TierWorld;
@@ -53,12 +53,15 @@ describe('a query', () => {
     const [seconds = 0, micros = 0] = (await redis.time()).map(Number);
     await world.load('gpu', 1_000);
     const running = { endsAt: seconds * 1_000 + micros / 1_000 - 200, queryTokens: 1_000 };
-    await new Admissions(redis).setBatch('gpu', workerId, running);
+    await new Admissions(redis, SPACE).setBatch('gpu', workerId, running);
     await world.everyoneLooks();
     expect(gateway.board.view('gpu').aheadTokens).toBe(0);
 
     // One that nobody has taken back for long was a killed worker's.
-    await new Admissions(redis).setBatch('gpu', workerId, { ...running, endsAt: running.endsAt - 2_000 });
+    await new Admissions(redis, SPACE).setBatch('gpu', workerId, {
+      ...running,
+      endsAt: running.endsAt - 2_000,
+    });
     await world.everyoneLooks();
     expect(gateway.board.view('gpu').aheadTokens).toBe(1_000);
   });

@@ -70,6 +70,7 @@ export class ScriptedWorker {
         new EmbedReceiver({
           redis,
           clock: this.#clock,
+          space: SPACE,
           tier,
           lane,
           concurrency,

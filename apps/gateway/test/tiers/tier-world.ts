@@ -1,3 +1,4 @@
+import { spaceTag } from '@embergate/contracts/space.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
 import { createLogger, type Logger } from '@embergate/platform/logs.ts';
 import { Admissions } from '@embergate/queue/admissions.ts';
@@ -130,9 +131,9 @@ export class TierWorld {
     await workers.start();
     this.#onReset.push(() => workers.stop());
     const { log, lines: warnings } = fakeLog();
-    const admissions = new Admissions(redis);
+    const admissions = new Admissions(redis, SPACE);
     const board = new TierBoard({ tiers, space: SPACE, workers, admissions, clock });
-    const records = new BreakerRecords(redis, () => void board.refresh().catch(() => undefined));
+    const records = new BreakerRecords(redis, SPACE, () => void board.refresh().catch(() => undefined));
     this.#onReset.push(() => records.close());
     const canary = { ids: CANARY_IDS, text: CANARY };
     const probe = canaryProbe({ admissions, transport: sender, space: SPACE, canary });
@@ -146,7 +147,7 @@ export class TierWorld {
     });
     if (probes) breakers.start();
     this.#onReset.push(() => breakers.stop());
-    const demand = new DemandLedger(redis, clock);
+    const demand = new DemandLedger(redis, clock, SPACE);
     const attempts: string[] = [];
     const demanded: string[] = [];
     const router = new QueryRouter({
@@ -194,17 +195,17 @@ export class TierWorld {
   async load(tier: TierName, tokens: number): Promise<void> {
     const anyLoad = { maxReservedTokens: Infinity, breakerText: null };
     const place = { tier, lane: 'query', jobId: randomUUID() } as const;
-    await new Admissions(await this.redis()).reserve({ ...place, tokens, ttlMs: 600_000, ...anyLoad });
+    await new Admissions(await this.redis(), SPACE).reserve({ ...place, tokens, ttlMs: 600_000, ...anyLoad });
   }
 
   /** Tokens, places and jobs that are still there for a tier's queries. */
   async leftOf(tier: TierName): Promise<{ tokens: number; places: number; jobs: number }> {
     const redis = await this.redis();
-    const { reservedTokens } = await new Admissions(redis).load(tier, 'query');
-    const places = await redis.hlen(`{embergate}:reserved:${tier}-query`);
+    const { reservedTokens } = await new Admissions(redis, SPACE).load(tier, 'query');
+    const places = await redis.hlen(`{embergate}:reserved:${spaceTag(SPACE)}-${tier}-query`);
     const [waiting, active] = await Promise.all([
-      redis.llen(`{embergate}:embed-${tier}-query:wait`),
-      redis.llen(`{embergate}:embed-${tier}-query:active`),
+      redis.llen(`{embergate}:embed-${spaceTag(SPACE)}-${tier}-query:wait`),
+      redis.llen(`{embergate}:embed-${spaceTag(SPACE)}-${tier}-query:active`),
     ]);
     return { tokens: reservedTokens, places, jobs: waiting + active };
   }
