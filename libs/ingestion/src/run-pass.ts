@@ -1,6 +1,6 @@
 import { AppError } from '@embergate/contracts/errors.ts';
 import { lexicalDocument } from '@embergate/vector-store/lexical-text.ts';
-import type { ChunkRow } from '@embergate/vector-store/store.ts';
+import type { ChunkRow, ChunkVectors } from '@embergate/vector-store/store.ts';
 import type { ChunkSource, SourceChunk } from './chunk-source.ts';
 import { chunkKey } from './hash.ts';
 import type { IndexRunParts, IndexRunRequest } from './run-request.ts';
@@ -9,7 +9,7 @@ import { rowId, type KnownRows } from './run-rows.ts';
 
 /** A chunk that is not in the store yet. */
 interface NewChunk {
-  row: Omit<ChunkRow, 'vector'>;
+  row: Omit<ChunkRow, keyof ChunkVectors>;
   text: string;
   /** Made elsewhere. */
   vector: Float32Array | undefined;
@@ -128,21 +128,22 @@ export class RunPass {
       batch.length - without.length + without.filter(({ row }) => known.has(row.embeddedHash)).length,
     );
     await this.#embedMissing(without, known);
-    const rows = batch.map(({ row, vector = known.get(row.embeddedHash) }): ChunkRow => {
-      if (!vector) throw new AppError('index_failed', `No vector came for ${row.path}:${row.startLine}.`);
-      return { ...row, vector };
+    const rows = batch.map(({ row, vector }): ChunkRow => {
+      const vectors = vector ? { vector, secondVector: null } : known.get(row.embeddedHash);
+      if (!vectors) throw new AppError('index_failed', `No vector came for ${row.path}:${row.startLine}.`);
+      return { ...row, ...vectors };
     });
     await store.upsertRows(collection, rows);
   }
 
-  async #knownVectors(batch: NewChunk[]): Promise<Map<string, Float32Array>> {
+  async #knownVectors(batch: NewChunk[]): Promise<Map<string, ChunkVectors>> {
     if (this.#request.mode === 'full' || batch.length === 0) return new Map();
     const hashes = [...new Set(batch.map(({ row }) => row.embeddedHash))];
     return this.#parts.store.vectorsByHash(this.#request.collection, hashes);
   }
 
   /** Adds to `vectors` what is not in it. */
-  async #embedMissing(batch: NewChunk[], vectors: Map<string, Float32Array>): Promise<void> {
+  async #embedMissing(batch: NewChunk[], vectors: Map<string, ChunkVectors>): Promise<void> {
     const missing = batch.filter(({ row }) => !vectors.has(row.embeddedHash));
     if (missing.length === 0) return;
     const distinct = new Map(missing.map(({ row, text }) => [row.embeddedHash, text]));
@@ -162,7 +163,7 @@ export class RunPass {
     this.progress.reused(missing.length - sorted.length);
     sorted.forEach(({ hash }, index) => {
       const vector = made[index];
-      if (vector) vectors.set(hash, vector);
+      if (vector) vectors.set(hash, { vector, secondVector: null });
     });
   }
 }

@@ -11,6 +11,9 @@ const SWEEP_GRACE_MS = 60_000;
 /** How long vectors of a run that failed wait for another try to copy them: they may have cost hours. */
 const FAILED_GRACE_MS = 3_600_000;
 
+/** A search may read what a collection was before it was replaced; none takes this long. */
+const REPLACED_GRACE_MS = 300_000;
+
 export const isPublished = (run: RunRecord): boolean => run.state === 'committed' || run.state === 'swept';
 
 /**
@@ -49,13 +52,14 @@ function ignoreMissingCollection(error: unknown): void {
 /**
  * Deletes the rows that committed runs removed, once no search can need them any more, and all of a run that was given
  * up. The record of a repo's last run stays, swept, as it says when and from which commit the repo was indexed; swept
- * records don't slow searches.
+ * records don't slow searches. What collections were before they were replaced goes too.
  *
  * @param now milliseconds since the epoch.
  * @throws AggregateError of what failed, after all other collections have been swept.
  */
 export async function sweep(store: VectorStore, now: number): Promise<void> {
   const failures: unknown[] = [];
+  await store.removeReplaced(REPLACED_GRACE_MS).catch((error: unknown) => failures.push(error));
   for (const { name } of await store.listCollections()) {
     await sweepCollection(store, name, now).catch((error: unknown) => failures.push(error));
   }

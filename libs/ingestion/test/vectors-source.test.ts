@@ -122,7 +122,8 @@ describe('chunks that were exported and embedded elsewhere', () => {
     await bench.run('r1');
     await embed((vectors) => vectors.forEach((vector) => vector.reverse()));
     const vectorOf = async () => [
-      ...((await bench.store.vectorsByHash(COLLECTION, hashes.slice(0, 1))).values().next().value ?? []),
+      ...((await bench.store.vectorsByHash(COLLECTION, hashes.slice(0, 1))).values().next().value?.vector ??
+        []),
     ];
     const before = await vectorOf();
     await bring('r2');
@@ -148,9 +149,9 @@ describe('chunks that were exported and embedded elsewhere', () => {
     await bring('r1');
     const found = await bench.store.vectorsByHash(COLLECTION, hashes);
     for (const [at, hash] of hashes.entries())
-      expect(found.get(hash)?.every((value, n) => Math.abs(value - (vectors[at]?.[n] ?? 9)) < 4e-4)).toBe(
-        true,
-      );
+      expect(
+        found.get(hash)?.vector.every((value, n) => Math.abs(value - (vectors[at]?.[n] ?? 9)) < 4e-4),
+      ).toBe(true);
   });
 
   it.each([

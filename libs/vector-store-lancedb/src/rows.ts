@@ -12,10 +12,14 @@ import {
   vectorFromArray,
   type Data,
 } from 'apache-arrow';
+import type { StoredStamp } from '@embergate/vector-store/spaces.ts';
 import type { CollectionStamp, ChunkRow, StoredChunk } from '@embergate/vector-store/store.ts';
 
 /** What a search result needs; the vector, by far the widest column, is never among it. */
 export const RESULT_COLUMNS = ['id', 'repo', 'path', 'language', 'symbol', 'startLine', 'endLine', 'text'];
+
+/** Columns of vectors. A collection without a second space has no second one. */
+export const VECTOR_COLUMNS = { first: 'vector', second: 'secondVector' } as const;
 
 /**
  * Field metadata that makes LanceDB treat a column as the key of merges: without it, two writers that insert the same
@@ -26,9 +30,14 @@ const STAMP_KEY = 'embergate:collection';
 
 /** Columns of a collection's table. The collection's stamp lies in the schema: it appears with the table in one step. */
 export function chunkSchema(stamp: CollectionStamp): Schema {
+  return new Schema(chunkFields(stamp), new Map([[STAMP_KEY, JSON.stringify(stamp)]]));
+}
+
+function chunkFields({ space, secondSpace }: CollectionStamp): Field[] {
   const text = (name: string): Field => new Field(name, new Utf8(), false);
-  const vector = new FixedSizeList(stamp.space.dimensions, new Field('item', new Float32(), true));
-  const fields = [
+  const vector = (name: string, dimensions: number): Field =>
+    new Field(name, new FixedSizeList(dimensions, new Field('item', new Float32(), true)), false);
+  return [
     new Field('id', new Utf8(), false, KEY_COLUMN),
     text('repo'),
     text('path'),
@@ -41,26 +50,26 @@ export function chunkSchema(stamp: CollectionStamp): Schema {
     text('lexicalText'),
     text('addedBy'),
     new Field('removedBy', new Utf8(), true),
-    new Field('vector', vector, false),
+    vector(VECTOR_COLUMNS.first, space.dimensions),
+    ...(secondSpace === null ? [] : [vector(VECTOR_COLUMNS.second, secondSpace.dimensions)]),
   ];
-  return new Schema(fields, new Map([[STAMP_KEY, JSON.stringify(stamp)]]));
 }
 
 /** The stamp in a table's schema, or null where the table is none of ours. */
-export function stampOf(schema: { metadata: Map<string, string> }): CollectionStamp | null {
+export function stampOf(schema: { metadata: Map<string, string> }): StoredStamp | null {
   const json = schema.metadata.get(STAMP_KEY);
-  return json === undefined ? null : (JSON.parse(json) as CollectionStamp);
+  return json === undefined ? null : (JSON.parse(json) as StoredStamp);
 }
 
 /** Rows as one Arrow batch, vectors in one flat buffer: ten times as fast as letting LanceDB infer it from objects. */
-export function toArrowTable(rows: ChunkRow[], dimensions: number): Table {
-  const stamp = { name: '', createdAt: '', space: { dimensions } } as CollectionStamp;
-  const { fields } = chunkSchema(stamp);
+export function toArrowTable(rows: ChunkRow[], stamp: CollectionStamp): Table {
+  const fields = chunkFields(stamp);
   const schema = new Schema(fields);
   const columns = fields.map((field): Data => {
-    if (field.name === 'vector') return vectorData(rows, field.type as FixedSizeList, dimensions);
-    const values = rows.map((row) => row[field.name as Exclude<keyof ChunkRow, 'vector'>]);
-    return columnData(values, field);
+    const values = rows.map((row) => row[field.name as keyof ChunkRow]);
+    return field.type instanceof FixedSizeList
+      ? vectorData(values as Float32Array[], field.type)
+      : columnData(values, field);
   });
   const struct = makeData({ type: new Struct(fields), length: rows.length, nullCount: 0, children: columns });
   return new Table(schema, new RecordBatch(schema, struct));
@@ -72,11 +81,11 @@ function columnData(values: unknown[], field: Field): Data {
   return data ?? makeData({ type, length: 0 });
 }
 
-function vectorData(rows: ChunkRow[], type: FixedSizeList, dimensions: number): Data {
-  const flat = new Float32Array(rows.length * dimensions);
-  rows.forEach((row, index) => flat.set(row.vector, index * dimensions));
+function vectorData(vectors: Float32Array[], type: FixedSizeList): Data {
+  const flat = new Float32Array(vectors.length * type.listSize);
+  vectors.forEach((vector, index) => flat.set(vector, index * type.listSize));
   const child = makeData({ type: new Float32(), data: flat, length: flat.length, nullCount: 0 });
-  return makeData({ type, length: rows.length, nullCount: 0, child });
+  return makeData({ type, length: vectors.length, nullCount: 0, child });
 }
 
 /** A result row of LanceDB as a plain object: Arrow's row proxies keep whole batches alive and don't serialise. */

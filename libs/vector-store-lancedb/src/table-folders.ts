@@ -51,10 +51,15 @@ export async function tableNames(path: string): Promise<string[]> {
     .map((entry) => entry.slice(0, -EXTENSION.length));
 }
 
-/** Takes a table out of sight in one step, then deletes its files. */
+/** Takes a table out of sight in one step, then deletes its files. One that is not there is left at that. */
 export async function dropTable(path: string, name: string): Promise<void> {
   const bin = join(path, `dropped-${randomUUID()}`);
-  await rename(tableFolder(path, name), bin);
+  try {
+    await rename(tableFolder(path, name), bin);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw error;
+  }
   await rm(bin, { recursive: true, force: true });
 }
 

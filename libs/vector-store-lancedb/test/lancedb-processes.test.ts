@@ -3,12 +3,17 @@ import { once } from 'node:events';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Schema } from 'apache-arrow';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { row, run, space, vectorOf } from '@embergate/vector-store/conformance/samples.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
+import { successorName } from '@embergate/vector-store/successor.ts';
 import { createLanceDbStore, type LanceDbStoreOptions } from '../src/lancedb-store.ts';
+import { createIndexes } from '../src/maintenance.ts';
+import { chunkSchema } from '../src/rows.ts';
+import { createTable } from '../src/table-folders.ts';
 
-const script = new URL('./fixtures/indexing-process.ts', import.meta.url).pathname;
+const fixture = (name: string): string => new URL(`./fixtures/${name}`, import.meta.url).pathname;
 
 let path: string;
 let stores: VectorStore[];
@@ -31,11 +36,15 @@ async function open(options: Partial<LanceDbStoreOptions> = {}): Promise<VectorS
   return store;
 }
 
-function startIndexing(runId: string): {
+interface Started {
   child: ChildProcessWithoutNullStreams;
   line: (text: string) => Promise<void>;
-} {
-  const child = spawn(process.execPath, [script, path, runId]);
+}
+
+const startIndexing = (runId: string): Started => start('indexing-process.ts', runId);
+
+function start(script: string, ...args: string[]): Started {
+  const child = spawn(process.execPath, [fixture(script), path, ...args]);
   children.push(child);
   let output = '';
   let errors = '';
@@ -43,7 +52,7 @@ function startIndexing(runId: string): {
   child.stderr.on('data', (data: Buffer) => (errors += data.toString()));
   const line = async (text: string): Promise<void> => {
     while (!output.includes(`${text}\n`)) {
-      if (child.exitCode !== null) throw new Error(`the indexing process ended: ${errors}`);
+      if (child.exitCode !== null) throw new Error(`the process ended: ${errors}`);
       await Promise.race([once(child.stdout, 'data'), once(child, 'close')]);
     }
   };
@@ -106,6 +115,81 @@ describe('an indexer in a process of its own', () => {
       expect(new Set(batches).size * 20).toBe(batches.length);
       expect(Math.max(...batches) + 1).toBe(new Set(batches).size);
     }
+  });
+});
+
+describe('a gateway in a process of its own', () => {
+  const tables = async (): Promise<string[]> =>
+    (await readdir(path)).filter((name) => name.startsWith('chunks_')).sort();
+
+  test('searches on without a failure while the collection is replaced, again and again', async () => {
+    const store = await open({ waitingRows: 0, keepReplacedMs: 0 });
+    await store.ensureCollection('default', space);
+    await store.upsertRows('default', [row({ path: 'generation-0' })]);
+    const { child, line } = start('searching-process.ts');
+    await line('sees generation-0');
+    for (let n = 1; n <= 4; n++) {
+      const id = `build-${n}`;
+      await store.createSuccessor('default', id, { space, secondSpace: null });
+      await store.upsertRows(successorName('default', id), [row({ path: `generation-${n}` })]);
+      await store.optimize(successorName('default', id));
+      await store.replaceBySuccessor('default', id);
+      expect((await tables()).length).toBe(2);
+      // From here on it has no search under way that began before.
+      await line(`sees generation-${n}`);
+      await store.removeReplaced(0);
+      expect(await tables()).toEqual([`chunks_default.${id}.lance`]);
+    }
+    child.stdin.write('stop\n');
+    await line('stopped');
+  });
+
+  test('reads what was replaced for as long as a search may take', async () => {
+    const store = await open();
+    await store.ensureCollection('default', space);
+    await store.createSuccessor('default', 'next', { space, secondSpace: null });
+    await store.replaceBySuccessor('default', 'next');
+    await store.removeReplaced(60_000);
+    expect(await tables()).toEqual(['chunks_default.lance', 'chunks_default.next.lance']);
+    await store.removeReplaced(0);
+    expect(await tables()).toEqual(['chunks_default.next.lance']);
+  });
+});
+
+describe('reading all rows of a collection', () => {
+  test('goes on for hours, whatever is optimised and given back meanwhile', async () => {
+    const reader = await open();
+    const writer = await open({ waitingRows: 0, keepReplacedMs: 0 });
+    await writer.ensureCollection('default', space);
+    const rows = Array.from({ length: 600 }, (_, i) => row({ path: `${i}.ts`, text: `text ${i}` }));
+    for (let start = 0; start < rows.length; start += 200)
+      await writer.upsertRows('default', rows.slice(start, start + 200));
+    const pages = reader.visibleRows('default')[Symbol.asyncIterator]();
+    let seen = 0;
+    for (let page = await pages.next(); page.done !== true; page = await pages.next()) {
+      seen += page.value.length;
+      await writer.upsertRows('default', [row({ path: `late-${seen}.ts` })]);
+      await writer.optimize('default');
+    }
+    expect(seen).toBe(rows.length);
+  });
+});
+
+describe('a folder of an earlier version', () => {
+  test('whose collections know nothing of second spaces and pointers works on', async () => {
+    const { fields } = chunkSchema({ name: 'default', space, secondSpace: null, createdAt: '' });
+    const stamp = { name: 'default', space, createdAt: '2026-01-01T00:00:00.000Z' };
+    const metadata = new Map([['embergate:collection', JSON.stringify(stamp)]]);
+    await createTable({ path, name: 'chunks_default' }, new Schema(fields, metadata), createIndexes);
+    const store = await open();
+    expect(await store.listCollections()).toEqual([{ ...stamp, secondSpace: null }]);
+    await store.ensureCollection('default', space);
+    await store.upsertRows('default', [row({ path: 'old.ts' })]);
+    const found = await store.searchDense('default', vectorOf(1), { limit: 1, filter: {} });
+    expect(found[0]?.path).toBe('old.ts');
+    expect(await store.vectorsByHash('default', [row().embeddedHash])).toEqual(
+      new Map([[row().embeddedHash, { vector: vectorOf(1), secondVector: null }]]),
+    );
   });
 });
 

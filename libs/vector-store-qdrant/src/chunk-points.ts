@@ -3,15 +3,14 @@ import { indexablePart, parsePathGlob } from '@embergate/vector-store/path-glob.
 import type {
   ChunkStamp,
   RepoCount,
-  SampledRow,
   ScoredChunk,
   SearchOptions,
   StoredChunk,
 } from '@embergate/vector-store/store.ts';
 import type { HiddenRuns } from '@embergate/vector-store/visibility.ts';
-import { fieldIn, fieldIs, searchFilter } from './filters.ts';
+import { fieldIs, searchFilter } from './filters.ts';
 import { firstMatching } from './first-matching.ts';
-import { chunkOf, DENSE, RESULT_FIELDS, STAMP_FIELDS, stampOf } from './points.ts';
+import { chunkOf, RESULT_FIELDS, STAMP_FIELDS, stampOf } from './points.ts';
 
 /*
  * Queries on the points of one collection; `name` is its name in Qdrant.
@@ -19,18 +18,14 @@ import { chunkOf, DENSE, RESULT_FIELDS, STAMP_FIELDS, stampOf } from './points.t
 
 const STAMPS_PER_PAGE = 2_000;
 const ROWS_PER_PAGE = 500;
-const HASHES_PER_REQUEST = 500;
-/** JSON of vectors that one answer may hold, and of one number in it. */
-const VECTOR_PAGE_BYTES = 8 * 1024 * 1024;
-const BYTES_PER_NUMBER = 21;
 const MAX_REPOS = 10_000;
 
 type Point = Schemas['Record'];
 
-async function* scrollPages(
+export async function* scrollPages(
   client: QdrantClient,
   name: string,
-  request: { filter: Schemas['Filter']; fields: string[]; size: number },
+  request: { filter: Schemas['Filter']; fields: string[]; size: number; vectors?: string[] },
 ): AsyncGenerator<Point[]> {
   let offset: Schemas['ScrollResult']['next_page_offset'] = null;
   do {
@@ -38,6 +33,7 @@ async function* scrollPages(
       filter: request.filter,
       limit: request.size,
       with_payload: request.fields,
+      ...(request.vectors !== undefined && { with_vector: request.vectors }),
       ...(offset !== null && { offset }),
     });
     if (page.points.length > 0) yield page.points;
@@ -76,78 +72,6 @@ export async function readPoints(
   }
   return chunks.sort((one, other) => one.startLine - other.startLine || one.endLine - other.endLine);
 }
-
-/**
- * Vectors by the hash of what was embedded. First one point a hash is chosen, then only the vectors of those travel:
- * the same text may lie in many repos.
- */
-export async function vectorsOf(
-  client: QdrantClient,
-  name: string,
-  request: { hashes: string[]; dimensions: number },
-): Promise<Map<string, Float32Array>> {
-  const vectors = new Map<string, Float32Array>();
-  const perPage = Math.max(1, Math.floor(VECTOR_PAGE_BYTES / (request.dimensions * BYTES_PER_NUMBER)));
-  for (let start = 0; start < request.hashes.length; start += HASHES_PER_REQUEST) {
-    const some = request.hashes.slice(start, start + HASHES_PER_REQUEST);
-    const chosen = [...(await pointsByHash(client, name, some))];
-    for (let first = 0; first < chosen.length; first += perPage) {
-      const page = new Map(chosen.slice(first, first + perPage).map(([hash, id]) => [String(id), hash]));
-      const points = await client.retrieve(name, {
-        ids: [...page.keys()],
-        with_vector: [DENSE],
-        with_payload: false,
-      });
-      for (const { id, vector } of points) {
-        const dense = denseOf(vector);
-        const hash = page.get(String(id));
-        if (dense !== undefined && hash !== undefined) vectors.set(hash, dense);
-      }
-    }
-  }
-  return vectors;
-}
-
-async function pointsByHash(
-  client: QdrantClient,
-  name: string,
-  hashes: string[],
-): Promise<Map<string, Point['id']>> {
-  const points = new Map<string, Point['id']>();
-  const filter = { must: [fieldIn('embeddedHash', hashes)] };
-  for await (const page of scrollPages(client, name, {
-    filter,
-    fields: ['embeddedHash'],
-    size: STAMPS_PER_PAGE,
-  })) {
-    for (const { id, payload } of page) points.set(String(payload?.['embeddedHash']), id);
-  }
-  return points;
-}
-
-export async function samplePoints(
-  client: QdrantClient,
-  name: string,
-  { filter, limit }: { filter: Schemas['Filter']; limit: number },
-): Promise<SampledRow[]> {
-  const { points } = await client.query(name, {
-    query: { sample: 'random' },
-    filter,
-    limit,
-    with_payload: [...RESULT_FIELDS, 'embeddedHash'],
-    with_vector: [DENSE],
-  });
-  return points.flatMap(({ payload, vector }) => {
-    const dense = denseOf(vector);
-    const embeddedHash = String(payload?.['embeddedHash']);
-    return dense === undefined ? [] : [{ ...chunkOf(payload), embeddedHash, vector: dense }];
-  });
-}
-
-const denseOf = (vector: Point['vector']): Float32Array | undefined => {
-  const dense = (vector as Record<string, number[]> | null | undefined)?.[DENSE];
-  return dense && Float32Array.from(dense);
-};
 
 /** The best points of one ranking: `query` and the vector it is `using`. */
 export async function rankPoints(

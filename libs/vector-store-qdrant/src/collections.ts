@@ -1,66 +1,73 @@
-import type { QdrantClient } from '@qdrant/js-client-rest';
+import type { QdrantClient, Schemas } from '@qdrant/js-client-rest';
 import { AppError } from '@embergate/contracts/errors.ts';
-import type { CollectionStamp } from '@embergate/vector-store/store.ts';
+import { newStamp, stampFor, type StoredStamp } from '@embergate/vector-store/spaces.ts';
+import type { CollectionSpaces, CollectionStamp } from '@embergate/vector-store/store.ts';
 import { collectionNotFound, describeFailure } from './failures.ts';
-import { DENSE, INDEXED_FIELDS, LEXICAL } from './points.ts';
+import { PREFIX } from './pointers.ts';
+import { DENSE, INDEXED_FIELDS, LEXICAL, SECOND } from './points.ts';
 
-/** Collections of others in the same Qdrant are not ours to list. */
-const PREFIX = 'embergate_chunks_';
+/*
+ * What Qdrant knows of collections; `place` is its name for one.
+ */
+
 const STAMP_KEY = 'embergate';
 
-export const remoteName = (collection: string): string => PREFIX + collection;
-
 /** Creates the collection unless it exists, its stamp in its metadata; then the payload indexes that are missing. */
-export async function createChunkCollection(client: QdrantClient, stamp: CollectionStamp): Promise<void> {
-  const name = remoteName(stamp.name);
-  const { exists } = await client.collectionExists(name);
+export async function createChunkCollection(
+  client: QdrantClient,
+  place: string,
+  { name, ...spaces }: CollectionSpaces & { name: string },
+): Promise<void> {
+  const { exists } = await client.collectionExists(place);
   if (!exists) {
-    const creation = client.createCollection(name, {
-      vectors: { [DENSE]: { size: stamp.space.dimensions, distance: 'Cosine' } },
+    const creation = client.createCollection(place, {
+      vectors: vectorFields(spaces),
       sparse_vectors: { [LEXICAL]: { modifier: 'idf' } },
-      metadata: { [STAMP_KEY]: stamp },
+      metadata: { [STAMP_KEY]: newStamp(name, spaces) },
     });
     await creation.catch((error: unknown) => {
-      // Another process was faster; whether it meant the same space is checked on what is there now.
+      // Another process was faster; whether it meant the same spaces is checked on what is there now.
       if (describeFailure(error).status !== 409) throw error;
     });
   }
-  const { payload_schema: indexed } = await client.getCollection(name);
+  const { payload_schema: indexed } = await client.getCollection(place);
   // Before the first row: what is indexed later costs Qdrant a pass over all points.
   const missing = Object.entries(INDEXED_FIELDS).filter(([field]) => !(field in indexed));
   await Promise.all(
     missing.map(([field, schema]) =>
-      client.createPayloadIndex(name, { field_name: field, field_schema: schema, wait: true }),
+      client.createPayloadIndex(place, { field_name: field, field_schema: schema, wait: true }),
     ),
   );
 }
 
+function vectorFields({ space, secondSpace }: CollectionSpaces): Record<string, Schemas['VectorParams']> {
+  const first = { [DENSE]: { size: space.dimensions, distance: 'Cosine' as const } };
+  if (secondSpace === null) return first;
+  return { ...first, [SECOND]: { size: secondSpace.dimensions, distance: 'Cosine' } };
+}
+
 /** Throws `config_invalid` where the server keeps no metadata, which takes 1.16. */
-export async function readStamp(client: QdrantClient, collection: string): Promise<CollectionStamp> {
-  const { config } = await client.getCollection(remoteName(collection));
+export async function readStamp(
+  client: QdrantClient,
+  place: string,
+  collection: string,
+): Promise<CollectionStamp> {
+  const { config } = await client.getCollection(place);
   const stamp = (config.metadata as Record<string, unknown> | null | undefined)?.[STAMP_KEY];
-  if (stamp !== undefined) return stamp as CollectionStamp;
+  if (stamp !== undefined) return stampFor(collection, stamp as StoredStamp);
   throw new AppError(
     'config_invalid',
     `Qdrant keeps no metadata of collection "${collection}": Embergate needs Qdrant 1.16 or newer`,
   );
 }
 
-export async function listStamps(client: QdrantClient): Promise<CollectionStamp[]> {
+/** Those of Qdrant's collections that hold chunks of ours. */
+export async function placesIn(client: QdrantClient): Promise<string[]> {
   const { collections } = await client.getCollections();
-  const ours = collections.map(({ name }) => name).filter((name) => name.startsWith(PREFIX));
-  const stamps = await Promise.all(
-    ours.map((name) =>
-      readStamp(client, name.slice(PREFIX.length)).catch((error: unknown) => {
-        if (describeFailure(error).status === 404) return null;
-        throw error;
-      }),
-    ),
-  );
-  return stamps.filter((stamp) => stamp !== null);
+  return collections.map(({ name }) => name).filter((name) => name.startsWith(PREFIX));
 }
 
-export async function checkExists(client: QdrantClient, collection: string): Promise<void> {
-  const { exists } = await client.collectionExists(remoteName(collection));
+export async function checkExists(client: QdrantClient, place: string, collection: string): Promise<void> {
+  const { exists } = await client.collectionExists(place);
   if (!exists) throw collectionNotFound(collection);
 }

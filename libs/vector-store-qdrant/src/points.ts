@@ -1,10 +1,18 @@
 import { createHash } from 'node:crypto';
 import type { Schemas } from '@qdrant/js-client-rest';
 import { foldersOf } from '@embergate/vector-store/path-glob.ts';
-import type { ChunkRow, ChunkStamp, StoredChunk } from '@embergate/vector-store/store.ts';
+import type {
+  ChunkRow,
+  ChunkStamp,
+  ChunkVectors,
+  StoredChunk,
+  VisibleRow,
+} from '@embergate/vector-store/store.ts';
 import { documentVector } from './sparse-vector.ts';
 
 export const DENSE = 'dense';
+/** Of the second space, in collections that carry one. */
+export const SECOND = 'second';
 export const LEXICAL = 'lexical';
 
 export const RESULT_FIELDS = ['id', 'repo', 'path', 'language', 'symbol', 'startLine', 'endLine', 'text'];
@@ -36,12 +44,13 @@ export function pointId(rowId: string): string {
  * A row that nobody removed has no `removedBy`.
  */
 export function pointOf(row: ChunkRow): Schemas['PointStruct'] {
-  const { vector, lexicalText, removedBy, ...fields } = row;
+  const { vector, secondVector, lexicalText, removedBy, ...fields } = row;
   const sparse = documentVector(lexicalText);
   return {
     id: pointId(row.id),
     vector: {
       [DENSE]: Array.from(vector),
+      ...(secondVector !== null && { [SECOND]: Array.from(secondVector) }),
       ...(sparse.indices.length > 0 && { [LEXICAL]: sparse }),
     },
     payload: { ...fields, folders: foldersOf(row.path), ...(removedBy !== null && { removedBy }) },
@@ -61,6 +70,23 @@ export function stampOf(payload: Payload): ChunkStamp {
   return { id, path, addedBy, removedBy: removedBy ?? null };
 }
 
+/** A point's vectors, where it has one of the first space. */
+export function vectorsOf(point: Schemas['Record']): ChunkVectors | null {
+  const named = point.vector as Record<string, number[]> | null | undefined;
+  const [first, second] = [named?.[DENSE], named?.[SECOND]];
+  if (first === undefined) return null;
+  return { vector: Float32Array.from(first), secondVector: second ? Float32Array.from(second) : null };
+}
+
+export function visibleRowOf(point: Schemas['Record']): VisibleRow | null {
+  const vectors = vectorsOf(point);
+  const { addedBy, removedBy } = stampOf(point.payload);
+  const embeddedHash = String(point.payload?.['embeddedHash']);
+  return vectors && { ...chunkOf(point.payload), embeddedHash, addedBy, removedBy, ...vectors };
+}
+
+/** One number of a vector in JSON, at most. */
+export const BYTES_PER_NUMBER = 21;
 /** The server refuses bodies over 32 MiB; small ones also keep a slow link from a timeout. */
 const MAX_BATCH_BYTES = 4 * 1024 * 1024;
 const MAX_BATCH_ROWS = 256;
@@ -83,8 +109,12 @@ export function* batchesOf(rows: ChunkRow[]): Generator<ChunkRow[]> {
 }
 
 /** An upper estimate: 21 bytes a number, up to three a character, and 34 a token of some six characters. */
-function jsonBytes({ vector, text, lexicalText, path, symbol }: ChunkRow): number {
+function jsonBytes({ vector, secondVector, text, lexicalText, path, symbol }: ChunkRow): number {
+  const numbers = vector.length + (secondVector?.length ?? 0);
   return (
-    1_000 + 21 * vector.length + 3 * (text.length + 3 * path.length + symbol.length) + 6 * lexicalText.length
+    1_000 +
+    BYTES_PER_NUMBER * numbers +
+    3 * (text.length + 3 * path.length + symbol.length) +
+    6 * lexicalText.length
   );
 }

@@ -1,26 +1,33 @@
 import { QdrantClient, type Schemas } from '@qdrant/js-client-rest';
-import { AppError } from '@embergate/contracts/errors.ts';
-import { spaceId, type EmbeddingSpace } from '@embergate/contracts/space.ts';
+import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { queryTerms } from '@embergate/vector-store/lexical-text.ts';
+import { checkDimensions, checkSpaces, checkVectors } from '@embergate/vector-store/spaces.ts';
 import type {
   ChunkRow,
   ChunkStamp,
+  ChunkVectors,
+  CollectionSpaces,
   CollectionStamp,
+  DenseSearchOptions,
   RepoCount,
   RunRecord,
   SampledRow,
   ScoredChunk,
   SearchOptions,
   StoredChunk,
+  Successor,
   VectorStore,
+  VisibleRow,
 } from '@embergate/vector-store/store.ts';
-import { hiddenRuns, readVisibly, type HiddenRuns } from '@embergate/vector-store/visibility.ts';
+import { isSuccessorName, refuseRunsOfSuccessors } from '@embergate/vector-store/successor.ts';
 import * as chunks from './chunk-points.ts';
-import { checkExists, createChunkCollection, listStamps, readStamp, remoteName } from './collections.ts';
+import { checkExists } from './collections.ts';
 import { parseEndpoint } from './endpoint.ts';
-import { collectionNotFound, retrying, toStoreError } from './failures.ts';
 import { fieldIs, searchFilter } from './filters.ts';
-import { batchesOf, DENSE, LEXICAL, pointId, pointOf } from './points.ts';
+import * as vectors from './point-vectors.ts';
+import { batchesOf, DENSE, LEXICAL, pointId, pointOf, SECOND } from './points.ts';
+import { RemoteCalls } from './remote-calls.ts';
+import { RemoteCollections } from './remote-collections.ts';
 import * as runs from './run-points.ts';
 import { queryVector } from './sparse-vector.ts';
 
@@ -36,7 +43,8 @@ const IDS_PER_REQUEST = 1_000;
 
 /**
  * The vector store of a cluster: a Qdrant of 1.16 or newer. Each collection is one of Qdrant's with a dense vector
- * and a sparse one for BM25; run records lie in a collection of their own. Does not connect before the first call.
+ * and a sparse one for BM25; run records lie in a collection of their own, and so do
+ * pointers to collections that took another one's place. Does not connect before the first call.
  *
  * Throws `config_invalid` for a URL that is none.
  */
@@ -50,134 +58,152 @@ export function createQdrantStore(options: QdrantStoreOptions): VectorStore {
       // As a header: given as `apiKey`, the client prints a warning where the connection is not https.
       ...(options.apiKey !== undefined && { headers: { 'api-key': options.apiKey } }),
     });
-  return new QdrantStore(connect(READ_TIMEOUT_MS), connect(WRITE_TIMEOUT_MS));
+  return new QdrantStore(
+    new RemoteCalls({ reading: connect(READ_TIMEOUT_MS), writing: connect(WRITE_TIMEOUT_MS) }),
+  );
 }
 
 class QdrantStore implements VectorStore {
   readonly name = 'qdrant';
-  readonly #reading: QdrantClient;
-  readonly #writing: QdrantClient;
+  readonly #calls: RemoteCalls;
+  readonly #collections: RemoteCollections;
 
-  constructor(reading: QdrantClient, writing: QdrantClient) {
-    this.#reading = reading;
-    this.#writing = writing;
+  constructor(calls: RemoteCalls) {
+    this.#calls = calls;
+    this.#collections = new RemoteCollections(calls);
   }
 
-  async ensureCollection(name: string, space: EmbeddingSpace): Promise<CollectionStamp> {
-    const stamp = { name, space, createdAt: new Date().toISOString() };
-    const existing = await this.#call(name, async () => {
-      await runs.createRunsCollection(this.#writing);
-      await createChunkCollection(this.#writing, stamp);
-      return readStamp(this.#reading, name);
-    });
-    if (spaceId(existing.space) === spaceId(space)) return existing;
-    throw new AppError(
-      'space_mismatch',
-      `The collection "${name}" holds vectors of ${spaceId(existing.space)}, not of ${spaceId(space)}`,
-    );
+  async ensureCollection(
+    name: string,
+    space: EmbeddingSpace,
+    secondSpace?: EmbeddingSpace | null,
+  ): Promise<CollectionStamp> {
+    // A successor that was dropped stays dropped, though somebody goes on with it.
+    if (!isSuccessorName(name)) {
+      await this.#collections.create(name, { space, secondSpace: secondSpace ?? null });
+    }
+    const existing = await this.#collections.stampNow(name);
+    checkSpaces(existing, { space, secondSpace });
+    return existing;
   }
 
   listCollections(): Promise<CollectionStamp[]> {
-    return this.#call(null, () => listStamps(this.#reading));
+    return this.#collections.list();
   }
 
   getCollection(name: string): Promise<CollectionStamp> {
-    return this.#call(name, () => readStamp(this.#reading, name));
+    return this.#collections.stampOf(name);
   }
 
   dropCollection(name: string): Promise<void> {
-    return this.#call(name, async () => {
-      const dropped = await this.#writing.deleteCollection(remoteName(name));
-      if (!dropped) throw collectionNotFound(name);
-      await runs.deleteRunPoints(this.#writing, name);
-    });
+    return this.#collections.drop(name);
   }
 
-  putRun(run: RunRecord): Promise<void> {
-    return this.#call(run.collection, async () => {
-      await checkExists(this.#reading, run.collection);
-      await runs.putRunPoint(this.#writing, run);
-    });
+  createSuccessor(name: string, id: string, spaces: CollectionSpaces): Promise<'building' | 'replaced'> {
+    return this.#collections.createSuccessor(name, id, spaces);
+  }
+
+  replaceBySuccessor(name: string, id: string): Promise<void> {
+    return this.#collections.replaceBySuccessor(name, id);
+  }
+
+  dropSuccessor(name: string, id: string): Promise<void> {
+    return this.#collections.dropSuccessor(name, id);
+  }
+
+  listSuccessors(): Promise<Successor[]> {
+    return this.#collections.listSuccessors();
+  }
+
+  removeReplaced(olderThanMs: number): Promise<void> {
+    return this.#collections.removeReplaced(olderThanMs);
+  }
+
+  async putRun(run: RunRecord): Promise<void> {
+    refuseRunsOfSuccessors(run.collection);
+    await this.#whereThere(run.collection, () => runs.putRunPoint(this.#calls.writing, run));
   }
 
   listRuns(collection: string): Promise<RunRecord[]> {
-    return this.#call(collection, async () => {
-      await checkExists(this.#reading, collection);
-      return runs.readRunPoints(this.#reading, collection);
-    });
+    return this.#whereThere(collection, () => runs.readRunPoints(this.#calls.reading, collection));
   }
 
   deleteRun(collection: string, runId: string): Promise<void> {
-    return this.#call(collection, async () => {
-      await checkExists(this.#reading, collection);
-      await runs.deleteRunPoint(this.#writing, collection, runId);
-    });
+    return this.#whereThere(collection, () => runs.deleteRunPoint(this.#calls.writing, collection, runId));
   }
 
   async upsertRows(collection: string, rows: ChunkRow[]): Promise<void> {
-    const stamp = await this.getCollection(collection);
-    for (const row of rows) checkDimensions(stamp, row.vector);
+    const stamp = await this.#collections.stampNow(collection);
+    for (const row of rows) checkVectors(stamp, row);
     // Of two rows with the same id in one batch the later one counts.
     const distinct = [...new Map(rows.map((row) => [row.id, row])).values()];
     for (const batch of batchesOf(distinct)) {
-      await this.#call(collection, () =>
-        this.#writing.upsert(remoteName(collection), { wait: true, points: batch.map(pointOf) }),
+      await this.#calls.write(collection, (place) =>
+        this.#calls.writing.upsert(place, { wait: true, points: batch.map(pointOf) }),
       );
     }
   }
 
   async markRemoved(collection: string, ids: string[], runId: string): Promise<void> {
-    await this.#call(collection, () => checkExists(this.#reading, collection));
+    await this.#whereThere(collection);
     for (let start = 0; start < ids.length; start += IDS_PER_REQUEST) {
       // A filter, because a list of points is refused whole when one of them is unknown.
       const filter = { must: [{ has_id: ids.slice(start, start + IDS_PER_REQUEST).map(pointId) }] };
       const change = { wait: true, payload: { removedBy: runId }, filter };
-      await this.#call(collection, () => this.#writing.setPayload(remoteName(collection), change));
+      await this.#calls.write(collection, (place) => this.#calls.writing.setPayload(place, change));
     }
   }
 
   async clearRemovedMarks(collection: string, runId: string): Promise<void> {
     const change = { wait: true, keys: ['removedBy'], filter: { must: [fieldIs('removedBy', runId)] } };
-    await this.#call(collection, () => this.#writing.deletePayload(remoteName(collection), change));
+    await this.#calls.write(collection, (place) => this.#calls.writing.deletePayload(place, change));
   }
 
   async deleteRows(collection: string, where: { addedBy: string } | { removedBy: string }): Promise<void> {
     const condition =
       'addedBy' in where ? fieldIs('addedBy', where.addedBy) : fieldIs('removedBy', where.removedBy);
     const selection = { wait: true, filter: { must: [condition] } };
-    await this.#call(collection, () => this.#writing.delete(remoteName(collection), selection));
+    await this.#calls.write(collection, (place) => this.#calls.writing.delete(place, selection));
   }
 
-  async *stamps(collection: string, repo: string): AsyncGenerator<ChunkStamp[]> {
-    const pages = chunks.stampPages(this.#reading, remoteName(collection), repo);
-    try {
-      yield* pages;
-    } catch (error) {
-      throw toStoreError(error, collection);
-    }
+  stamps(collection: string, repo: string): AsyncGenerator<ChunkStamp[]> {
+    return this.#calls.pages(collection, (place) => chunks.stampPages(this.#calls.reading, place, repo));
   }
 
-  async vectorsByHash(collection: string, hashes: string[]): Promise<Map<string, Float32Array>> {
-    const { dimensions } = (await this.getCollection(collection)).space;
-    return this.#call(collection, () =>
-      chunks.vectorsOf(this.#reading, remoteName(collection), { hashes, dimensions }),
+  async vectorsByHash(collection: string, hashes: string[]): Promise<Map<string, ChunkVectors>> {
+    const spaces = await this.#collections.stampNow(collection);
+    return this.#calls.write(collection, (place) =>
+      vectors.vectorsByHash(this.#calls.reading, place, { hashes, spaces }),
     );
   }
 
-  sampleRows(collection: string, limit: number): Promise<SampledRow[]> {
-    return this.#readVisible(collection, (hidden) =>
-      chunks.samplePoints(this.#reading, remoteName(collection), { filter: searchFilter(hidden, {}), limit }),
+  async sampleRows(collection: string, limit: number): Promise<SampledRow[]> {
+    const spaces = await this.getCollection(collection);
+    return this.#calls.readVisible(collection, (place, hidden) =>
+      vectors.samplePoints(this.#calls.reading, place, { filter: searchFilter(hidden, {}), limit, spaces }),
     );
   }
 
-  searchDense(collection: string, vector: Float32Array, options: SearchOptions): Promise<ScoredChunk[]> {
-    return this.#readVisible(collection, (hidden) =>
-      chunks.rankPoints(this.#reading, remoteName(collection), {
-        query: Array.from(vector),
-        using: DENSE,
-        hidden,
-        options,
-      }),
+  async *visibleRows(collection: string): AsyncGenerator<VisibleRow[]> {
+    const spaces = await this.#collections.stampNow(collection);
+    const hidden = await this.#calls.call(collection, () => this.#calls.hidden(collection));
+    const filter = searchFilter(hidden, {});
+    yield* this.#calls.pages(collection, (place) =>
+      vectors.visiblePages(this.#calls.reading, place, { filter, spaces }),
+    );
+  }
+
+  async searchDense(
+    collection: string,
+    vector: Float32Array,
+    { space = 'first', ...options }: DenseSearchOptions,
+  ): Promise<ScoredChunk[]> {
+    // Qdrant says itself that a vector is of another length, and would not say that there is no second space.
+    if (space === 'second') checkDimensions(await this.getCollection(collection), vector, space);
+    const query = Array.from(vector);
+    const using = space === 'first' ? DENSE : SECOND;
+    return this.#calls.readVisible(collection, (place, hidden) =>
+      chunks.rankPoints(this.#calls.reading, place, { query, using, hidden, options }),
     );
   }
 
@@ -188,11 +214,11 @@ class QdrantStore implements VectorStore {
   ): Promise<ScoredChunk[]> {
     const query = queryVector(queryTerms(lexicalQuery));
     if (query.indices.length === 0) {
-      await this.#call(collection, () => checkExists(this.#reading, collection));
+      await this.#whereThere(collection);
       return [];
     }
-    return this.#readVisible(collection, (hidden) =>
-      chunks.rankPoints(this.#reading, remoteName(collection), { query, using: LEXICAL, hidden, options }),
+    return this.#calls.readVisible(collection, (place, hidden) =>
+      chunks.rankPoints(this.#calls.reading, place, { query, using: LEXICAL, hidden, options }),
     );
   }
 
@@ -204,56 +230,43 @@ class QdrantStore implements VectorStore {
       'id' in where
         ? [{ has_id: [pointId(where.id)] }]
         : [fieldIs('repo', where.repo), fieldIs('path', where.path)];
-    return this.#readVisible(collection, (hidden) => {
+    return this.#calls.readVisible(collection, (place, hidden) => {
       const filter: Schemas['Filter'] = { ...searchFilter(hidden, {}), must: wanted };
-      return chunks.readPoints(this.#reading, remoteName(collection), filter);
+      return chunks.readPoints(this.#calls.reading, place, filter);
     });
   }
 
   countByRepo(collection: string): Promise<RepoCount[]> {
-    return this.#readVisible(collection, (hidden) =>
-      chunks.countPointsByRepo(this.#reading, remoteName(collection), searchFilter(hidden, {})),
+    return this.#calls.readVisible(collection, (place, hidden) =>
+      chunks.countPointsByRepo(this.#calls.reading, place, searchFilter(hidden, {})),
     );
   }
 
   /** Always null: Qdrant does not say. */
   async sizeBytes(collection: string): Promise<null> {
-    await this.#call(collection, () => checkExists(this.#reading, collection));
+    await this.#whereThere(collection);
     return null;
   }
 
   /** Nothing to do: Qdrant's own optimizer runs behind every write. */
   optimize(collection: string): Promise<void> {
-    return this.#call(collection, () => checkExists(this.#reading, collection));
+    return this.#whereThere(collection);
   }
 
   async ping(): Promise<void> {
-    await this.#call(null, () => this.#reading.getCollections());
+    await this.#calls.call(null, () => this.#calls.reading.getCollections());
   }
 
   /** Connections that are idle close by themselves. */
   async close(): Promise<void> {}
 
-  #readVisible<T>(collection: string, read: (hidden: HiddenRuns) => Promise<T>): Promise<T> {
-    return this.#call(collection, () =>
-      readVisibly(async () => hiddenRuns(await runs.readRunPoints(this.#reading, collection)), read),
-    );
+  /** What is not asked of the collection's own points, and shall fail where the collection is not there. */
+  #whereThere(collection: string): Promise<void>;
+  #whereThere<T>(collection: string, request: () => Promise<T>): Promise<T>;
+  #whereThere<T>(collection: string, request?: () => Promise<T>): Promise<T | void> {
+    return this.#calls.read(collection, async (place) => {
+      await checkExists(this.#calls.reading, place, collection);
+      return request?.();
+    });
   }
-
-  /** `collection`: the one that a 404 speaks of. */
-  async #call<T>(collection: string | null, request: () => Promise<T>): Promise<T> {
-    try {
-      return await retrying(request);
-    } catch (error) {
-      throw toStoreError(error, collection);
-    }
-  }
-}
-
-function checkDimensions(stamp: CollectionStamp, vector: Float32Array): void {
-  if (vector.length === stamp.space.dimensions) return;
-  throw new AppError(
-    'space_mismatch',
-    `The collection "${stamp.name}" holds vectors of ${stamp.space.dimensions} dimensions, this one has ${vector.length}`,
-  );
 }

@@ -6,6 +6,8 @@ import { describeReading, describeScale } from './conformance/reading.ts';
 import { describeRuns } from './conformance/runs.ts';
 import { space } from './conformance/samples.ts';
 import { describeDenseSearch, describeLexicalSearch } from './conformance/search.ts';
+import { describeSecondSpace } from './conformance/second-space.ts';
+import { describeSuccessors } from './conformance/successors.ts';
 import type { VectorStore } from './store.ts';
 
 /** One storage that several stores open, as the processes of a deployment do. */
@@ -41,6 +43,8 @@ export function describeVectorStore(name: string, createFixture: () => Promise<V
 
     describeCollections(stores, () => fixture.open());
     describeRuns(stores);
+    describeSecondSpace(stores);
+    describeSuccessors(stores);
     describeDenseSearch(stores);
     describeLexicalSearch(stores);
     describeFilters(stores);

@@ -24,7 +24,15 @@ export interface ChunkRow {
   addedBy: string;
   removedBy: string | null;
   vector: Float32Array;
+  /** Of the collection's second space; null where the collection has none. */
+  secondVector: Float32Array | null;
 }
+
+/** What was made of one text: a vector in each of the collection's spaces. */
+export type ChunkVectors = Pick<ChunkRow, 'vector' | 'secondVector'>;
+
+/** A row as it can be written to another collection; lexicalDocument() makes its `lexicalText`, which Qdrant does not keep. */
+export type VisibleRow = Omit<ChunkRow, 'lexicalText'>;
 
 /** A row as a search returns it. */
 export type StoredChunk = Pick<
@@ -38,9 +46,8 @@ export interface ScoredChunk extends StoredChunk {
 }
 
 /** A row with what was embedded and what came of it. */
-export interface SampledRow extends StoredChunk {
+export interface SampledRow extends StoredChunk, ChunkVectors {
   embeddedHash: string;
-  vector: Float32Array;
 }
 
 /** What an incremental run compares with: one entry a row of a repo that no committed run removed. */
@@ -67,9 +74,21 @@ export interface RunRecord {
   finishedAt: string | null;
 }
 
-export interface CollectionStamp {
-  name: string;
+/** The spaces of a collection's vectors: each row has one of every space, in a field of its own. */
+export interface CollectionSpaces {
   space: EmbeddingSpace;
+  secondSpace: EmbeddingSpace | null;
+}
+
+export interface CollectionStamp extends CollectionSpaces {
+  name: string;
+  createdAt: string;
+}
+
+/** A collection that is being written to take the place of another one. */
+export interface Successor {
+  name: string;
+  id: string;
   createdAt: string;
 }
 
@@ -83,25 +102,59 @@ export interface SearchOptions {
   filter: SearchFilter;
 }
 
+export interface DenseSearchOptions extends SearchOptions {
+  /** Which of the collection's spaces the vector is of. Default: the first. */
+  space?: 'first' | 'second';
+}
+
 /**
  * Where chunks live. Every adapter passes the suite in conformance.ts.
  *
  * Visibility: a row is visible when `addedBy` is not a pending or cancelled run and `removedBy` is not a committed run. Searches
  * and counts see visible rows only. Runs that have been swept have no record any more; a row added by one is visible.
  *
- * Errors: `collection_not_found` (404) for an unknown collection, `space_mismatch` (409) for another space or a vector
- * of another dimension, `store_down` (503) when the store cannot be reached in time, `storage_full` (503) when it cannot write.
+ * Errors: `collection_not_found` (404) for an unknown collection, `space_mismatch` (409) for another space, one that
+ * the collection does not have, or a vector of another dimension, `store_down` (503) when the store cannot be reached in time, `storage_full` (503) when it cannot write.
  */
 export interface VectorStore {
   /** Name of the adapter: `lancedb`, `qdrant`. */
   readonly name: string;
 
-  /** Creates the collection, or checks that the one that exists carries the same space. Idempotent, safe when called concurrently. */
-  ensureCollection(name: string, space: EmbeddingSpace): Promise<CollectionStamp>;
+  /**
+   * Creates the collection, or checks that the one that exists carries the same spaces. Idempotent, safe when called
+   * concurrently. Without `secondSpace` an existing one may have any or none, and a new one has none; null asks for none.
+   */
+  ensureCollection(
+    name: string,
+    space: EmbeddingSpace,
+    secondSpace?: EmbeddingSpace | null,
+  ): Promise<CollectionStamp>;
   listCollections(): Promise<CollectionStamp[]>;
   getCollection(name: string): Promise<CollectionStamp>;
-  /** Drops rows, runs and stamp. */
+  /** Drops rows, runs, stamp and successors. */
   dropCollection(name: string): Promise<void>;
+
+  /**
+   * Makes an empty collection beside an existing one, to take its place in one step when it is filled. Until then it is
+   * read and written under successorName(name, id), by the methods that take a collection, and is in no list. It has no
+   * runs: all that is written to it is meant to be seen. It and the next four can be repeated with the same id.
+   *
+   * @param id 1 to 64 letters, digits, "_" or "-", never used again for another successor of that collection.
+   * @returns `replaced` when this successor has taken the place already: there is nothing to write any more.
+   */
+  createSuccessor(name: string, id: string, spaces: CollectionSpaces): Promise<'building' | 'replaced'>;
+  /**
+   * From here on the name means the successor, in other processes within a second. No search fails meanwhile: one that
+   * has begun reads what was replaced, which stays until removeReplaced(). The run records are those of the name and
+   * stay, so the caller sees to it that no run is pending.
+   */
+  replaceBySuccessor(name: string, id: string): Promise<void>;
+  /** Drops a successor that shall not take the place; one that has, or that is not there, is left alone. */
+  dropSuccessor(name: string, id: string): Promise<void>;
+  /** Those that have not taken a place yet, of all collections. */
+  listSuccessors(): Promise<Successor[]>;
+  /** Drops what was replaced at least that long ago; searches that began before may still read what is younger. */
+  removeReplaced(olderThanMs: number): Promise<void>;
 
   /** Writes a run's record (insert or replace) in one atomic step. */
   putRun(run: RunRecord): Promise<void>;
@@ -123,11 +176,18 @@ export interface VectorStore {
   /** All rows of a repo, whatever their visibility, in pages so that memory stays bounded. */
   stamps(collection: string, repo: string): AsyncIterable<ChunkStamp[]>;
   /** Vectors already known for these hashes, from any repo of the collection. At most a few thousand hashes a call. */
-  vectorsByHash(collection: string, hashes: string[]): Promise<Map<string, Float32Array>>;
+  vectorsByHash(collection: string, hashes: string[]): Promise<Map<string, ChunkVectors>>;
   /** Some of the visible rows, others each time where there are more than the limit (a few hundred at most). */
   sampleRows(collection: string, limit: number): Promise<SampledRow[]>;
 
-  searchDense(collection: string, vector: Float32Array, options: SearchOptions): Promise<ScoredChunk[]>;
+  /**
+   * All rows that are visible when it begins, with text and vectors, in pages of at most 256 rows and a few MB (but for a
+   * row that is larger by itself). It may be read for hours: rows that are deleted meanwhile are left out, rows that are
+   * added are not in it.
+   */
+  visibleRows(collection: string): AsyncIterable<VisibleRow[]>;
+
+  searchDense(collection: string, vector: Float32Array, options: DenseSearchOptions): Promise<ScoredChunk[]>;
   /** `lexicalQuery` is the output of lexicalText() for the query. */
   searchLexical(collection: string, lexicalQuery: string, options: SearchOptions): Promise<ScoredChunk[]>;
   /** Visible rows of a path between two lines, in line order; or by id. */

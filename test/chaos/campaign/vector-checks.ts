@@ -56,7 +56,7 @@ export async function checkStored(
     );
     let wrong = 0;
     for (const { embedded } of expected) {
-      const stored = vectors.get(embeddedHash(embedded));
+      const stored = vectors.get(embeddedHash(embedded))?.vector;
       if (stored && !isSameVector(stored, await model.embed(embedded, 'document'))) wrong += 1;
     }
     const idsTwice = await repeatedIds(store.stamps(collection, BULK_REPO));

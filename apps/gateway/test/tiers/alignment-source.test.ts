@@ -26,6 +26,7 @@ function rowOf(n: number, words: number): SampledRow {
     ...shown,
     embeddedHash: embeddedHash(embeddedText({ ...shown, signature: '' })),
     vector: Float32Array.of(n, 1),
+    secondVector: null,
   };
 }
 

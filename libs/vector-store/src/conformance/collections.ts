@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { VectorStore } from '../store.ts';
-import { everything, expectCode, visiblePaths, allStamps, type Stores } from './context.ts';
+import { allVisibleRows, everything, expectCode, visiblePaths, allStamps, type Stores } from './context.ts';
 import { otherSpace, row, run, space, vectorOf } from './samples.ts';
 
 export function describeCollections(stores: Stores, open: () => Promise<VectorStore>): void {
@@ -8,7 +8,7 @@ export function describeCollections(stores: Stores, open: () => Promise<VectorSt
     test('one made by the indexer is there for the gateway, with its space', async () => {
       const { reader } = stores;
       const stamp = await reader.getCollection('default');
-      expect(stamp).toMatchObject({ name: 'default', space });
+      expect(stamp).toMatchObject({ name: 'default', space, secondSpace: null });
       expect(Date.parse(stamp.createdAt)).toBeGreaterThan(0);
       expect(await reader.listCollections()).toEqual([stamp]);
     });
@@ -61,6 +61,9 @@ export function describeCollections(stores: Stores, open: () => Promise<VectorSt
         () => reader.searchLexical('nobody', 'x', everything),
         () => reader.readChunks('nobody', { id: 'x' }),
         () => reader.countByRepo('nobody'),
+        () => reader.visibleRows('nobody')[Symbol.asyncIterator]().next(),
+        () => reader.createSuccessor('nobody', 'next', { space, secondSpace: null }),
+        () => reader.replaceBySuccessor('nobody', 'next'),
         () => reader.sizeBytes('nobody'),
         () => reader.optimize('nobody'),
       ];
@@ -90,6 +93,7 @@ export function describeCollections(stores: Stores, open: () => Promise<VectorSt
       expect(await reader.countByRepo('default')).toEqual([]);
       expect(await allStamps(reader, 'app')).toEqual([]);
       expect(await reader.vectorsByHash('default', ['none'])).toEqual(new Map());
+      expect(await allVisibleRows(reader, 'default')).toEqual([]);
       await writer.upsertRows('default', []);
       await writer.markRemoved('default', [], 'r');
       await writer.optimize('default');

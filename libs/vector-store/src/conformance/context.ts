@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 import { AppError, type ErrorCode } from '@embergate/contracts/errors.ts';
-import type { ChunkStamp, SearchOptions, VectorStore } from '../store.ts';
+import type { ChunkStamp, SearchOptions, VectorStore, VisibleRow } from '../store.ts';
 import { vectorOf } from './samples.ts';
 
 /** What a group of tests works with: `writer` indexes, `reader` searches, each with a connection of its own. */
@@ -31,4 +31,10 @@ export async function allStamps(store: VectorStore, repo: string): Promise<Chunk
   const stamps: ChunkStamp[] = [];
   for await (const page of store.stamps('default', repo)) stamps.push(...page);
   return stamps;
+}
+
+export async function allVisibleRows(store: VectorStore, collection: string): Promise<VisibleRow[]> {
+  const rows: VisibleRow[] = [];
+  for await (const page of store.visibleRows(collection)) rows.push(...page);
+  return rows.sort((one, other) => (one.id < other.id ? -1 : 1));
 }

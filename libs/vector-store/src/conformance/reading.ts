@@ -63,7 +63,7 @@ export function describeReading(stores: Stores): void {
       ]);
       const vectors = await reader.vectorsByHash('default', ['h1', 'h2', 'h3', 'h1']);
       expect([...vectors.keys()].sort()).toEqual(['h1', 'h2']);
-      expect(vectors.get('h1')).toEqual(exact);
+      expect(vectors.get('h1')).toEqual({ vector: exact, secondVector: null });
     });
 
     test('a sample holds visible rows alone, with what they say and their vectors, bit by bit', async () => {

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { ChunkRow } from '../store.ts';
 import { everything, idsOf, pathsOf, visiblePaths, allStamps, type Stores } from './context.ts';
 import { row, run, space, vectorOf } from './samples.ts';
+import { keepSearching } from './searching.ts';
 
 export function describeRuns(stores: Stores): void {
   describeRunsOver(stores, { title: 'index runs', settle: async () => undefined });
@@ -140,31 +141,4 @@ function describeRunsOver(stores: Stores, part: { title: string; settle: () => P
       expect(idsOf(await reader.listRuns('other'))).toEqual(['r3']);
     });
   });
-}
-
-/** Searches without a pause until it is stopped, and returns what each search saw. */
-function keepSearching(stores: Stores): { next: () => Promise<void>; stop: () => Promise<string[][]> } {
-  const seen: string[][] = [];
-  let stopped = false;
-  let current: Promise<void> = Promise.resolve();
-  const loop = (async () => {
-    while (!stopped) {
-      current = visiblePaths(stores).then((paths) => void seen.push(paths));
-      await current;
-    }
-  })();
-  loop.catch(() => undefined);
-  return {
-    /** Resolves when a search that started after this call is done. */
-    next: async () => {
-      await current;
-      await new Promise((resolve) => setImmediate(resolve));
-      await current;
-    },
-    stop: async () => {
-      stopped = true;
-      await loop;
-      return seen;
-    },
-  };
 }

@@ -15,6 +15,9 @@ export const space: EmbeddingSpace = {
 
 export const otherSpace: EmbeddingSpace = { ...space, revision: '2' };
 
+/** A smaller model beside the first one. */
+export const smallSpace: EmbeddingSpace = { ...space, model: 'test/smaller', dimensions: 2 };
+
 /** Strings that break what forgets to escape. */
 export const hostileStrings: string[] = [
   "it's",
@@ -57,6 +60,7 @@ export function row(changes: Partial<ChunkRow> = {}): ChunkRow {
     addedBy: 'run-0',
     removedBy: null,
     vector: vectorOf(1),
+    secondVector: null,
     ...described,
   };
 }

@@ -1,0 +1,113 @@
+import type { Table } from '@lancedb/lancedb';
+import type { Float32, Vector } from 'apache-arrow';
+import { splitByBytes } from '@embergate/vector-store/pages.ts';
+import type {
+  ChunkVectors,
+  CollectionStamp,
+  SampledRow,
+  StoredChunk,
+  VisibleRow,
+} from '@embergate/vector-store/store.ts';
+import type { RowSelection } from './chunk-table.ts';
+import { RESULT_COLUMNS, toStoredChunk, VECTOR_COLUMNS } from './rows.ts';
+import { sqlIn } from './sql.ts';
+
+/*
+ * Queries that bring vectors, from the table of one collection.
+ */
+
+/** Each may bring a row of 14 KB from every repo that holds the same text. */
+const HASHES_PER_QUERY = 500;
+
+interface VectorColumns {
+  vector: Vector<Float32>;
+  secondVector?: Vector<Float32>;
+}
+
+const vectorColumns = ({ secondSpace }: CollectionStamp): string[] =>
+  secondSpace === null ? [VECTOR_COLUMNS.first] : [VECTOR_COLUMNS.first, VECTOR_COLUMNS.second];
+
+/** Arrow's vectors are views of a whole batch: copied, so that it can go. */
+const copyOf = ({ vector, secondVector }: VectorColumns): ChunkVectors => ({
+  vector: vector.toArray().slice(),
+  secondVector: secondVector?.toArray().slice() ?? null,
+});
+
+/** Vectors by the hash of what was embedded, one of each space a hash however many rows share it. */
+export async function vectorsOf(
+  table: Table,
+  stamp: CollectionStamp,
+  hashes: string[],
+): Promise<Map<string, ChunkVectors>> {
+  const vectors = new Map<string, ChunkVectors>();
+  for (let start = 0; start < hashes.length; start += HASHES_PER_QUERY) {
+    const query = table
+      .query()
+      .where(sqlIn('embeddedHash', hashes.slice(start, start + HASHES_PER_QUERY)))
+      .select(['embeddedHash', ...vectorColumns(stamp)]);
+    for await (const batch of query) {
+      for (const row of batch as unknown as Iterable<VectorColumns & { embeddedHash: string }>) {
+        if (!vectors.has(row.embeddedHash)) vectors.set(row.embeddedHash, copyOf(row));
+      }
+    }
+  }
+  return vectors;
+}
+
+/** Rows from anywhere in the table: those that lie side by side are often of one file, and much alike. */
+export async function sampleOf(
+  table: Table,
+  stamp: CollectionStamp,
+  search: RowSelection,
+): Promise<SampledRow[]> {
+  const ids = await someRowIds(table, search);
+  if (ids.length === 0) return [];
+  const columns = [...RESULT_COLUMNS, 'embeddedHash', ...vectorColumns(stamp)];
+  const sample: SampledRow[] = [];
+  for await (const batch of table.takeRowIds(ids).select(columns)) {
+    for (const row of batch as unknown as Iterable<StoredChunk & VectorColumns & { embeddedHash: string }>) {
+      sample.push({ ...toStoredChunk(row), embeddedHash: row.embeddedHash, ...copyOf(row) });
+    }
+  }
+  return sample;
+}
+
+/** Each row as likely as any other: Vitter's algorithm R (1985), which holds no more than it returns. */
+async function someRowIds(table: Table, { condition, limit }: RowSelection): Promise<bigint[]> {
+  const query = table.query().select(['repo']).withRowId();
+  if (condition !== null) query.where(condition);
+  const ids: bigint[] = [];
+  let seen = 0;
+  for await (const batch of query) {
+    const column = batch.getChild('_rowid');
+    for (let at = 0; at < batch.numRows; at++, seen++) {
+      const place = seen < limit ? seen : Math.floor(Math.random() * (seen + 1));
+      if (place < limit) ids[place] = column?.get(at) as bigint;
+    }
+  }
+  return ids;
+}
+
+/** Ids of rows, some eighty bytes of memory each. */
+export async function idsOf(table: Table, condition: string | null): Promise<string[]> {
+  const query = table.query().select(['id']);
+  if (condition !== null) query.where(condition);
+  const ids: string[] = [];
+  for await (const batch of query) {
+    for (const { id } of batch as unknown as Iterable<{ id: string }>) ids.push(id);
+  }
+  return ids;
+}
+
+/** Rows by their ids, whole, in pages of a few MB. */
+export async function rowsOf(table: Table, stamp: CollectionStamp, ids: string[]): Promise<VisibleRow[][]> {
+  const columns = [...RESULT_COLUMNS, 'embeddedHash', 'addedBy', 'removedBy', ...vectorColumns(stamp)];
+  const rows: VisibleRow[] = [];
+  for await (const batch of table.query().where(sqlIn('id', ids)).select(columns)) {
+    for (const row of batch as unknown as Iterable<Omit<VisibleRow, keyof ChunkVectors> & VectorColumns>) {
+      const { embeddedHash, addedBy, removedBy } = row;
+      rows.push({ ...toStoredChunk(row), embeddedHash, addedBy, removedBy, ...copyOf(row) });
+    }
+  }
+  return splitByBytes(rows);
+}

@@ -1,0 +1,104 @@
+import type { QdrantClient, Schemas } from '@qdrant/js-client-rest';
+import { rowsPerPage, splitByBytes } from '@embergate/vector-store/pages.ts';
+import type {
+  ChunkVectors,
+  CollectionSpaces,
+  SampledRow,
+  VisibleRow,
+} from '@embergate/vector-store/store.ts';
+import { scrollPages } from './chunk-points.ts';
+import { fieldIn } from './filters.ts';
+import * as points from './points.ts';
+
+/*
+ * Queries that bring vectors, on the points of one collection; `name` is its name in Qdrant.
+ */
+
+const HASHES_PER_REQUEST = 500;
+const POINTS_PER_PAGE = 2_000;
+
+type Point = Schemas['Record'];
+
+const fieldsOf = ({ secondSpace }: CollectionSpaces): string[] =>
+  secondSpace === null ? [points.DENSE] : [points.DENSE, points.SECOND];
+
+/**
+ * Vectors by the hash of what was embedded. First one point a hash is chosen, then only the vectors of those travel:
+ * the same text may lie in many repos.
+ */
+export async function vectorsByHash(
+  client: QdrantClient,
+  name: string,
+  { hashes, spaces }: { hashes: string[]; spaces: CollectionSpaces },
+): Promise<Map<string, ChunkVectors>> {
+  const vectors = new Map<string, ChunkVectors>();
+  const perPage = rowsPerPage(spaces, points.BYTES_PER_NUMBER);
+  for (let start = 0; start < hashes.length; start += HASHES_PER_REQUEST) {
+    const some = hashes.slice(start, start + HASHES_PER_REQUEST);
+    const chosen = [...(await pointsByHash(client, name, some))];
+    for (let first = 0; first < chosen.length; first += perPage) {
+      const page = new Map(chosen.slice(first, first + perPage).map(([hash, id]) => [String(id), hash]));
+      const found = await client.retrieve(name, {
+        ids: [...page.keys()],
+        with_vector: fieldsOf(spaces),
+        with_payload: false,
+      });
+      for (const point of found) {
+        const made = points.vectorsOf(point);
+        const hash = page.get(String(point.id));
+        if (made !== null && hash !== undefined) vectors.set(hash, made);
+      }
+    }
+  }
+  return vectors;
+}
+
+async function pointsByHash(
+  client: QdrantClient,
+  name: string,
+  hashes: string[],
+): Promise<Map<string, Point['id']>> {
+  const found = new Map<string, Point['id']>();
+  const filter = { must: [fieldIn('embeddedHash', hashes)] };
+  const request = { filter, fields: ['embeddedHash'], size: POINTS_PER_PAGE };
+  for await (const page of scrollPages(client, name, request)) {
+    for (const { id, payload } of page) found.set(String(payload?.['embeddedHash']), id);
+  }
+  return found;
+}
+
+export async function samplePoints(
+  client: QdrantClient,
+  name: string,
+  { filter, limit, spaces }: { filter: Schemas['Filter']; limit: number; spaces: CollectionSpaces },
+): Promise<SampledRow[]> {
+  const sample = await client.query(name, {
+    query: { sample: 'random' },
+    filter,
+    limit,
+    with_payload: [...points.RESULT_FIELDS, 'embeddedHash'],
+    with_vector: fieldsOf(spaces),
+  });
+  return sample.points.flatMap((point) => {
+    const vectors = points.vectorsOf(point);
+    const embeddedHash = String(point.payload?.['embeddedHash']);
+    return vectors === null ? [] : [{ ...points.chunkOf(point.payload), embeddedHash, ...vectors }];
+  });
+}
+
+/** Points by their ids, which stay where they are: pages may be read for as long as it takes. */
+export async function* visiblePages(
+  client: QdrantClient,
+  name: string,
+  { filter, spaces }: { filter: Schemas['Filter']; spaces: CollectionSpaces },
+): AsyncGenerator<VisibleRow[]> {
+  const request = {
+    filter,
+    fields: [...points.RESULT_FIELDS, 'embeddedHash', 'addedBy', 'removedBy'],
+    size: rowsPerPage(spaces, points.BYTES_PER_NUMBER),
+    vectors: fieldsOf(spaces),
+  };
+  for await (const page of scrollPages(client, name, request)) {
+    yield* splitByBytes(page.map(points.visibleRowOf).filter((row) => row !== null));
+  }
+}
