@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { homedir } from 'node:os';
 import packageJson from '../package.json' with { type: 'json' };
 import { chunksCommand } from './commands/chunks.ts';
+import { collectionsCommand } from './commands/collections.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { evalCommand } from './commands/eval.ts';
 import { indexCommand } from './commands/index-source.ts';
@@ -49,6 +50,7 @@ async function main(commandLine: readonly string[]): Promise<number> {
       searchCommand,
       statusCommand,
       jobsCommand,
+      collectionsCommand,
       chunksCommand,
       modelCommand,
       doctorCommand,

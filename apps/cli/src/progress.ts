@@ -1,4 +1,4 @@
-import type { IndexJob } from '@embergate/contracts/index-job.ts';
+import { ALL_REPOS, type IndexJob } from '@embergate/contracts/index-job.ts';
 import cliProgress from 'cli-progress';
 
 const LINE_INTERVAL_MS = 5_000;
@@ -18,7 +18,7 @@ function barView(stream: NodeJS.WriteStream): ProgressView {
     {
       stream,
       format:
-        '{repo} [{bar}] {percentage}% | {done}/{total} chunks, {files} files | {rate} tokens/s | {left}',
+        '{subject} [{bar}] {percentage}% | {done}/{total} chunks, {files} files | {rate} tokens/s | {left}',
       barCompleteChar: '█',
       barIncompleteChar: '░',
       hideCursor: true,
@@ -33,7 +33,7 @@ function barView(stream: NodeJS.WriteStream): ProgressView {
       const { progress } = job;
       const done = progress.embedded + progress.reused;
       const payload = {
-        repo: job.repo,
+        subject: subjectOf(job),
         done,
         files: progress.files,
         rate: progress.tokensPerSecond,
@@ -54,13 +54,14 @@ function barView(stream: NodeJS.WriteStream): ProgressView {
 function lineView(stream: NodeJS.WriteStream): ProgressView {
   let last = -Infinity;
   return {
-    show: ({ repo, state, progress }) => {
+    show: (job) => {
+      const { state, progress } = job;
       const now = performance.now();
       if (now - last < LINE_INTERVAL_MS) return;
       last = now;
       const done = progress.embedded + progress.reused;
       stream.write(
-        `${repo}: ${state}, ${done}/${progress.total ?? '?'} chunks, ${progress.files} files, ${progress.tokensPerSecond} tokens/s, ${timeLeft(progress.etaSeconds)}\n`,
+        `${subjectOf(job)}: ${state}, ${done}/${progress.total ?? '?'} chunks, ${progress.files} files, ${progress.tokensPerSecond} tokens/s, ${timeLeft(progress.etaSeconds)}\n`,
       );
     },
     end: () => undefined,
@@ -73,12 +74,16 @@ function timeLeft(seconds: number | null): string {
   return minutes > 0 ? `${minutes} min ${seconds % 60} s left` : `${seconds} s left`;
 }
 
+/** A move is of no repository, but of all that the collection holds. */
+const subjectOf = ({ repo }: IndexJob): string => (repo === ALL_REPOS ? 'everything' : repo);
+
 /** One line that says what an ended job did. */
-export function jobSummary({ repo, collection, state, progress, startedAt, finishedAt }: IndexJob): string {
+export function jobSummary(job: IndexJob): string {
+  const { collection, state, progress, startedAt, finishedAt } = job;
   const seconds = startedAt && finishedAt ? (Date.parse(finishedAt) - Date.parse(startedAt)) / 1_000 : 0;
   const skipped = progress.skipped > 0 ? `, ${progress.skipped} skipped` : '';
   return (
-    `${repo} in ${collection}: ${state} in ${seconds.toFixed(1)} s. ${progress.files} files${skipped}, ` +
+    `${subjectOf(job)} in ${collection}: ${state} in ${seconds.toFixed(1)} s. ${progress.files} files${skipped}, ` +
     `${progress.chunks} chunks: ${progress.embedded} embedded, ${progress.reused} reused, ${progress.removed} removed; ` +
     `${progress.tokensPerSecond} tokens/s`
   );

@@ -1,37 +1,26 @@
 import { AppError } from '@embergate/contracts/errors.ts';
+import type { Cluster } from '@embergate/contracts/http-cluster.ts';
 import type { Degradation } from '@embergate/contracts/http-search.ts';
 import { openApiDocument } from '@embergate/contracts/openapi.ts';
+import type { ServedModel } from '@embergate/contracts/served-models.ts';
 import type { StoreChoice } from '@embergate/contracts/settings.ts';
-import { spaceId } from '@embergate/contracts/space.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
-import { BulkTransport } from '@embergate/embedding/bulk-transport.ts';
-import { findModel } from '@embergate/models/installed-model.ts';
-import { loadTokenizer } from '@embergate/models/tokenizer.ts';
+import { findModel, type InstalledModel } from '@embergate/models/installed-model.ts';
 import type { Lifecycle } from '@embergate/platform/lifecycle.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
-import { Admissions } from '@embergate/queue/admissions.ts';
-import { AlignmentReferences } from '@embergate/queue/alignment-references.ts';
-import { BreakerRecords } from '@embergate/queue/breaker-records.ts';
 import { connectRedis } from '@embergate/queue/connection.ts';
-import { DemandLedger } from '@embergate/queue/demand.ts';
 import { EmbedSender } from '@embergate/queue/embed-sender.ts';
 import { HeartbeatWatch } from '@embergate/queue/heartbeats.ts';
 import { IndexQueue } from '@embergate/queue/index-queue.ts';
 import { RedisClock } from '@embergate/queue/redis-clock.ts';
-import { VectorCache } from '@embergate/queue/vector-cache.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
-import { whyNot } from '@embergate/routing/decision.ts';
-import { randomUUID } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createApp } from './app.ts';
-import { Coalescer } from './coalescer.ts';
-import { Embedder } from './embedder.ts';
+import { composeSpace } from './compose-space.ts';
 import { loadApiKeys } from './http/auth.ts';
 import { isLoopback } from './http/guard.ts';
 import { createGatewayMetrics, createTierGauges } from './metrics.ts';
-import type { DemandCounts } from './ports.ts';
-import { QueryCache } from './query-cache.ts';
 import {
   clusterEventsHandler,
   clusterHandler,
@@ -53,14 +42,7 @@ import {
   watchIndexJobHandler,
 } from './routes/index-jobs.ts';
 import { searchHandler } from './routes/search.ts';
-import { TextTokens } from './text-tokens.ts';
-import { AlignmentSource } from './tiers/alignment-source.ts';
-import { canaryProbe, CANARY_TEXT } from './tiers/canary.ts';
-import { ClusterStatus } from './tiers/cluster-status.ts';
-import { HedgeBudget } from './tiers/hedge-budget.ts';
-import { QueryRouter } from './tiers/query-router.ts';
-import { TierBoard } from './tiers/tier-board.ts';
-import { TierBreakers } from './tiers/tier-breakers.ts';
+import { ServedSpaces, type ServedSpace } from './served-spaces.ts';
 
 export interface GatewayParts {
   log: Logger;
@@ -76,6 +58,7 @@ export interface GatewayParts {
   /** Fewer than the model makes. */
   dimensions: number | undefined;
   tiers: readonly TierName[];
+  otherModels: readonly ServedModel[];
   queryDeadlineMs: number;
   hedgePercent: number;
   degradation: Degradation;
@@ -93,12 +76,7 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
     );
   }
   const keys = parts.apiKeysFile === undefined ? null : await loadApiKeys(parts.apiKeysFile);
-  const model = await findModel(parts.model, {
-    modelDir: parts.modelDir,
-    catalogFile: parts.catalogFile,
-    dimensions: parts.dimensions,
-  });
-  const tokenizer = await loadTokenizer(model.tokenizerPath, { maxTokens: model.maxTokens });
+  const models = await findModels(parts);
 
   const redis = await connectRedis({ url: parts.redisUrl, patience: 'fail-fast', log });
   lifecycle.onClose('redis', () => redis.disconnect());
@@ -116,113 +94,29 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
   const store = await openStore(parts.store);
   lifecycle.onClose('store', () => store.close());
 
-  const [firstTier] = tiers as [TierName];
   const metrics = createGatewayMetrics();
-  const space = spaceId(model.space);
-  const admissions = new Admissions(redis, space);
-  const board = new TierBoard({ tiers, space, workers, admissions, clock });
-  const breakerRecords = new BreakerRecords(redis, space, () => void board.refresh().catch(() => undefined));
-  lifecycle.onClose('breaker records', () => breakerRecords.close());
-  const texts = new TextTokens(model, tokenizer);
-  const { inputs, prompted } = texts.encode([CANARY_TEXT], 'query');
-  const canary = { ids: inputs[0] as Uint32Array, text: prompted[0] as string };
-  const breakers = new TierBreakers({
-    gatewayId: randomUUID(),
-    board,
-    store: breakerRecords,
-    clock,
-    probe: canaryProbe({ admissions, transport: sender, space, canary }),
-    log,
-  });
-  breakers.start();
-  lifecycle.onClose('breakers', () => breakers.stop());
-  const alignment = new AlignmentSource({
-    store,
-    references: new AlignmentReferences(redis),
-    space: model.space,
-    texts,
-    log,
-  });
-  alignment.start();
-  lifecycle.onClose('alignment source', () => alignment.stop());
-  const ledger = new DemandLedger(redis, clock, space);
-  const demand: DemandCounts = {
-    record: (tier, tokens) => {
-      metrics.demandTokens.inc({ tier }, tokens);
-      ledger.record(tier, tokens);
-    },
-    flush: () => ledger.flush(),
-    read: (tier) => ledger.read(tier),
-    wantBulk: (tier) => ledger.wantBulk(tier),
-    isBulkWanted: (tier) => ledger.isBulkWanted(tier),
-    lastKnownFit: (tier) => ledger.lastKnownFit(tier),
-  };
-  const router = new QueryRouter({
-    space,
-    board,
-    admissions,
-    breakers,
-    transport: sender,
-    demand,
-    isQueueKnown: () => workers.isKnown(),
-    hedges: new HedgeBudget(parts.hedgePercent),
-    onAttempt: (tier, outcome) => metrics.embedRequests.inc({ tier, outcome }),
-  });
-  const cache = new QueryCache({
-    shared: new VectorCache(redis, log),
-    firstTier,
-    onLookup: (layer) => metrics.cacheLookups.inc({ layer }),
-  });
-  const whyNotFirst = (): string => `${firstTier}_${whyNot(board.view(firstTier), {})}`;
-  const bulkTo = (wanted: readonly TierName[]): BulkTransport => {
-    const onMissed = (tier: TierName): void => demand.wantBulk(tier);
-    return new BulkTransport({
-      transport: sender,
-      workers,
-      space,
-      tiers: wanted,
-      onMissed,
-      whyNone: whyNotFirst,
-    });
-  };
-  const embedder = new Embedder({
-    model,
-    tiers,
-    texts,
-    cache,
-    inFlight: new Coalescer(),
-    router,
-    bulk: bulkTo(tiers),
-    bulkToFirst: bulkTo([firstTier]),
-    whyNotFirst,
-    isQueueKnown: () => workers.isKnown(),
-    metrics,
-  });
-  const { queryDeadlineMs } = parts;
-  const cluster = new ClusterStatus({
-    space,
-    store: store.name,
-    board,
-    workers,
-    lanes: sender,
-    demand,
-    queryDeadlineMs,
-    log,
-  });
-  await cluster.start();
-  lifecycle.onClose('cluster status', () => cluster.stop());
+  const shared = { ...parts, redis, clock, sender, workers, store, metrics };
+  const served: ServedSpace[] = [];
+  for (const one of models) served.push(await composeSpace(shared, one));
+  const spaces = new ServedSpaces(served as [ServedSpace, ...ServedSpace[]]);
   const gauges = createTierGauges(metrics.registry);
   const defaults = { deadlineMs: parts.queryDeadlineMs, degradation: parts.degradation };
   const openApi = openApiDocument(parts.version);
   const closing = new AbortController();
+  const describeCluster = (): Promise<Cluster> => spaces.describe(store.name);
   const app = createApp({
     keys,
     log,
     handlers: {
-      search: searchHandler({ store, embedder, defaults }, metrics),
-      embeddings: embeddingsHandler({ embedder, model, defaults, metrics }),
-      models: modelsHandler(embedder, model),
-      createIndexJob: createIndexJobHandler(indexJobs, { indexRoots: parts.indexRoots, space }),
+      search: searchHandler({ store, embedder: spaces, defaults }, metrics),
+      embeddings: embeddingsHandler({ spaces, defaults, metrics }),
+      models: modelsHandler(spaces),
+      createIndexJob: createIndexJobHandler({
+        jobs: indexJobs,
+        indexRoots: parts.indexRoots,
+        spaces,
+        store,
+      }),
       listIndexJobs: listIndexJobsHandler(indexJobs),
       getIndexJob: getIndexJobHandler(indexJobs),
       watchIndexJob: watchIndexJobHandler(indexJobs, closing.signal),
@@ -230,11 +124,11 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
       listCollections: listCollectionsHandler(store),
       getCollection: getCollectionHandler(store),
       deleteCollection: deleteCollectionHandler(store),
-      cluster: clusterHandler(cluster),
-      clusterEvents: clusterEventsHandler(cluster, closing.signal),
+      cluster: clusterHandler(describeCluster),
+      clusterEvents: clusterEventsHandler(describeCluster, closing.signal),
       livez: livezHandler,
-      readyz: readyzHandler({ tiers, space, workers, store }, () => redis.ping()),
-      metrics: metricsHandler(metrics, gauges, cluster),
+      readyz: readyzHandler({ ...spaces.first, workers, store }, () => redis.ping()),
+      metrics: metricsHandler(metrics, () => spaces.fill(gauges)),
       openapi: (_request, response) => response.json(openApi),
     },
   });
@@ -244,8 +138,22 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
   lifecycle.onClose('event streams', () => closing.abort());
   const { port } = server.address() as AddressInfo;
   const url = `http://${parts.host.includes(':') ? `[${parts.host}]` : parts.host}:${port}`;
-  log.info({ url, tiers, store: store.name, space: embedder.space }, 'gateway ready');
+  log.info({ url, tiers, store: store.name, spaces: spaces.all.map(({ id }) => id) }, 'gateway ready');
   return { url };
+}
+
+/** That of EMBEDDING_MODEL first. */
+async function findModels(
+  parts: GatewayParts,
+): Promise<{ model: InstalledModel; tiers: readonly TierName[] }[]> {
+  const { modelDir, catalogFile, model, dimensions, tiers } = parts;
+  const wanted = [{ model, dimensions, tiers }, ...parts.otherModels];
+  return Promise.all(
+    wanted.map(async (one) => ({
+      model: await findModel(one.model, { modelDir, catalogFile, dimensions: one.dimensions }),
+      tiers: one.tiers,
+    })),
+  );
 }
 
 /** @throws AppError `port_in_use`. */

@@ -1,16 +1,12 @@
-import { AppError, toAppError, NO_VECTOR_CODES } from '@embergate/contracts/errors.ts';
+import type { AppError } from '@embergate/contracts/errors.ts';
+import { toAppError, NO_VECTOR_CODES } from '@embergate/contracts/errors.ts';
 import type { EmbeddingReport, Warning } from '@embergate/contracts/http-search.ts';
 import { spaceId, type InputType } from '@embergate/contracts/space.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
 import type { BulkSend, BulkTransport } from '@embergate/embedding/bulk-transport.ts';
 import { embedMany } from '@embergate/embedding/bulk.ts';
 import type { InstalledModel } from '@embergate/models/installed-model.ts';
-import {
-  round,
-  type EmbeddedQuery,
-  type EmbedQueryOptions,
-  type QueryEmbedder,
-} from '@embergate/retrieval/search.ts';
+import { round, type EmbeddedQuery } from '@embergate/retrieval/search.ts';
 import type { Coalescer } from './coalescer.ts';
 import type { GatewayMetrics } from './metrics.ts';
 import { queryCacheKey, type QueryCache } from './query-cache.ts';
@@ -60,27 +56,14 @@ export interface MadeVector extends MadeBy {
   inferenceMs: number;
 }
 
-/** Turns texts into vectors, from the cache or through the tiers, and says honestly where they came from. */
-export class Embedder implements QueryEmbedder {
+/** Turns texts into vectors of one space, from the cache or through the tiers, and says honestly where they came from. */
+export class Embedder {
   readonly space: string;
   readonly #parts: EmbedderParts;
 
   constructor(parts: EmbedderParts) {
     this.#parts = parts;
     this.space = spaceId(parts.model.space);
-  }
-
-  async embedQuery(
-    text: string,
-    { space, deadlineMs, firstTierOnly, signal }: EmbedQueryOptions,
-  ): Promise<EmbeddedQuery> {
-    if (spaceId(space) !== this.space) {
-      throw new AppError(
-        'space_mismatch',
-        `The collection lies in the space ${spaceId(space)}, this gateway embeds in ${this.space}. Set EMBEDDING_MODEL to the collection's model.`,
-      );
-    }
-    return this.embedOne(text, 'query', { deadlineMs, firstTierOnly, signal });
   }
 
   /** One text: from the cache, else with whoever asks for the same now, else on the query lane of a tier. */
@@ -114,9 +97,11 @@ export class Embedder implements QueryEmbedder {
         throw signal?.aborted ? error : this.#withReason(error);
       });
     const tookMs = performance.now() - startedAt;
-    metrics.embedSeconds.observe({ tier: made.tier, stage: 'total' }, tookMs / 1_000);
-    if (!made.cached)
-      metrics.embedSeconds.observe({ tier: made.tier, stage: 'inference' }, made.inferenceMs / 1_000);
+    metrics.embedSeconds.observe({ space: this.space, tier: made.tier, stage: 'total' }, tookMs / 1_000);
+    if (!made.cached) {
+      const labels = { space: this.space, tier: made.tier, stage: 'inference' };
+      metrics.embedSeconds.observe(labels, made.inferenceMs / 1_000);
+    }
     const report = this.#report(made, tookMs);
     return {
       vector: made.vector,

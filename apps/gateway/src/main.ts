@@ -43,6 +43,7 @@ await runProcess({
       dimensions: config.EMBEDDING_DIMENSIONS,
       modelDir: config.MODEL_DIR ?? defaultModelDir({ home: homedir(), platform: process.platform }),
       tiers: config.EMBEDDING_TIERS,
+      otherModels: config.OTHER_EMBEDDING_MODELS,
       queryDeadlineMs: config.QUERY_DEADLINE_MS,
       hedgePercent: config.QUERY_HEDGE_PERCENT,
       degradation: config.DEGRADATION,

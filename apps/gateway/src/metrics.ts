@@ -21,13 +21,13 @@ export function createGatewayMetrics(): GatewayMetrics {
     embedRequests: new Counter({
       name: 'embergate_embed_requests_total',
       help: 'Attempts to embed a query by tier and outcome (ok, abandoned, or an error code)',
-      labelNames: ['tier', 'outcome'],
+      labelNames: ['space', 'tier', 'outcome'],
       registers,
     }),
     embedSeconds: new Histogram({
       name: 'embergate_embed_seconds',
       help: 'Seconds a query embedding took, by tier and stage',
-      labelNames: ['tier', 'stage'],
+      labelNames: ['space', 'tier', 'stage'],
       buckets: SECONDS,
       registers,
     }),
@@ -40,7 +40,7 @@ export function createGatewayMetrics(): GatewayMetrics {
     demandTokens: new Counter({
       name: 'embergate_demand_tokens_total',
       help: 'Tokens that queries asked of a tier, diverted and refused ones included',
-      labelNames: ['tier'],
+      labelNames: ['space', 'tier'],
       registers,
     }),
     cacheLookups: new Counter({
@@ -64,19 +64,30 @@ export function createTierGauges(registry: Registry) {
   const gauge = <Labels extends string>(name: string, help: string, labelNames: Labels[]) =>
     new Gauge({ name: `embergate_${name}`, help, labelNames, registers: [registry] });
   return {
-    workers: gauge('workers', 'Living workers by tier and state', ['tier', 'state']),
-    requiredWorkers: gauge('required_workers', 'Workers that the demand asks for, by tier', ['tier']),
-    queueTokens: gauge('queue_tokens', 'Tokens admitted or sent and not answered yet', ['tier', 'lane']),
-    backlogSeconds: gauge('backlog_seconds', 'Seconds until a query that arrives now is begun', ['tier']),
+    workers: gauge('workers', 'Living workers by tier and state', ['space', 'tier', 'state']),
+    requiredWorkers: gauge('required_workers', 'Workers that the demand asks for, by tier', [
+      'space',
+      'tier',
+    ]),
+    queueTokens: gauge('queue_tokens', 'Tokens admitted or sent and not answered yet', [
+      'space',
+      'tier',
+      'lane',
+    ]),
+    backlogSeconds: gauge('backlog_seconds', 'Seconds until a query that arrives now is begun', [
+      'space',
+      'tier',
+    ]),
     breakerState: gauge('breaker_state', 'The tier’s circuit breaker: 0 closed, 1 half open, 2 open', [
+      'space',
       'tier',
     ]),
     alignmentCosine: gauge(
       'alignment_cosine',
       'Cosine of the tier’s vectors with those of the collections, by its worst worker',
-      ['tier'],
+      ['space', 'tier'],
     ),
-    batchTokens: gauge('batch_tokens', 'Mean padded tokens of the last batches', ['tier']),
+    batchTokens: gauge('batch_tokens', 'Mean padded tokens of the last batches', ['space', 'tier']),
   };
 }
 export type TierGauges = ReturnType<typeof createTierGauges>;

@@ -1,6 +1,7 @@
 import { DEFAULT_MODEL } from '@embergate/contracts/settings.ts';
 import { spaceId, type EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { BulkTransport } from '@embergate/embedding/bulk-transport.ts';
+import type { EmbedTransport } from '@embergate/embedding/transport.ts';
 import { findModel, type InstalledModel } from '@embergate/models/installed-model.ts';
 import { loadTokenizer } from '@embergate/models/tokenizer.ts';
 import { createLogger } from '@embergate/platform/logs.ts';
@@ -11,6 +12,7 @@ import { Coalescer } from '../src/coalescer.ts';
 import { Embedder } from '../src/embedder.ts';
 import { createGatewayMetrics } from '../src/metrics.ts';
 import { QueryCache } from '../src/query-cache.ts';
+import { ServedSpaces } from '../src/served-spaces.ts';
 import { TextTokens } from '../src/text-tokens.ts';
 import { SPACE, vectorOf } from './tiers/scripted-worker.ts';
 import { TIERS, TierWorld } from './tiers/tier-world.ts';
@@ -28,8 +30,10 @@ afterEach(() => world.reset());
 
 /** The embedder of one gateway, with the real tokenizer and cache. Workers are scripted. */
 async function embedder() {
-  const { router, redis, sender, workers } = await world.gateway();
+  const { router, redis, sender, workers, status } = await world.gateway();
   const lookups: string[] = [];
+  // The scripted workers are of a space of their own.
+  const transport: EmbedTransport = { send: (request) => sender.send({ ...request, space: SPACE }) };
   const made = new Embedder({
     model,
     tiers: TIERS,
@@ -41,15 +45,18 @@ async function embedder() {
     }),
     inFlight: new Coalescer(),
     router,
-    bulk: new BulkTransport({ transport: sender, workers, space: SPACE, tiers: TIERS }),
-    bulkToFirst: new BulkTransport({ transport: sender, workers, space: SPACE, tiers: TIERS.slice(0, 1) }),
+    bulk: new BulkTransport({ transport, workers, space: SPACE, tiers: TIERS }),
+    bulkToFirst: new BulkTransport({ transport, workers, space: SPACE, tiers: TIERS.slice(0, 1) }),
     whyNotFirst: () => 'gpu_starting',
     isQueueKnown: () => workers.isKnown(),
     metrics: createGatewayMetrics(),
   });
   const ask = (text: string, options: { firstTierOnly?: boolean; signal?: AbortSignal } = {}) =>
     made.embedOne(text, 'query', { deadlineMs: 2_000, ...options });
-  return { made, ask, lookups };
+  const spaces = new ServedSpaces([
+    { id: spaceId(model.space), model, tiers: TIERS, embedder: made, status },
+  ]);
+  return { made, spaces, ask, lookups };
 }
 const idsOf = (text: string): Uint32Array => texts.encode([text], 'query').inputs[0] as Uint32Array;
 const TEXT = 'retry with backoff';
@@ -161,12 +168,12 @@ describe('one text', () => {
   });
 
   it('of a collection in another space is refused, and nobody computes it', async () => {
-    const { made } = await embedder();
+    const { spaces } = await embedder();
     const gpu = await world.worker('gpu');
     const space: EmbeddingSpace = { ...model.space, revision: 'another' };
     const options = { space, deadlineMs: 2_000, firstTierOnly: false };
-    await expect(made.embedQuery(TEXT, options)).rejects.toMatchObject({ code: 'space_mismatch' });
-    await expect(made.embedQuery(TEXT, { ...options, space: model.space })).resolves.toMatchObject({
+    await expect(spaces.embedQuery(TEXT, options)).rejects.toMatchObject({ code: 'space_mismatch' });
+    await expect(spaces.embedQuery(TEXT, { ...options, space: model.space })).resolves.toMatchObject({
       report: { space: spaceId(model.space) },
     });
     expect(gpu.begun).toHaveLength(1);

@@ -1,23 +1,19 @@
+import type { ServedModel } from '@embergate/contracts/served-models.ts';
 import type { StoreChoice } from '@embergate/contracts/settings.ts';
-import { spaceId } from '@embergate/contracts/space.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
-import { createChunker } from '@embergate/ingestion/chunk.ts';
-import { chunkCharsFor } from '@embergate/ingestion/chunk-size.ts';
 import { sweep } from '@embergate/ingestion/sweep.ts';
-import { findModel } from '@embergate/models/installed-model.ts';
-import { loadTokenizer } from '@embergate/models/tokenizer.ts';
 import type { Lifecycle } from '@embergate/platform/lifecycle.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 import { connectRedis } from '@embergate/queue/connection.ts';
-import { DemandLedger } from '@embergate/queue/demand.ts';
 import { EmbedSender } from '@embergate/queue/embed-sender.ts';
 import { HeartbeatWatch } from '@embergate/queue/heartbeats.ts';
 import { IndexReceiver } from '@embergate/queue/index-receiver.ts';
 import { RedisClock } from '@embergate/queue/redis-clock.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
-import { BulkEmbedder } from './bulk-embedder.ts';
+import { composeSpace } from './compose-space.ts';
 import { removeOldClones } from './git.ts';
 import { indexJobHandler } from './index-job.ts';
+import { IndexedSpaces, type IndexedSpace } from './indexed-spaces.ts';
 
 export interface IndexerParts {
   log: Logger;
@@ -30,6 +26,7 @@ export interface IndexerParts {
   /** Fewer than the model makes. */
   dimensions: number | undefined;
   tiers: readonly TierName[];
+  otherModels: readonly ServedModel[];
   /** Where git sources are cloned to, and removed from again. */
   clonesDir: string;
 }
@@ -40,13 +37,7 @@ const SWEEP_INTERVAL_MS = 30_000;
 
 /** Starts an indexer: it takes jobs at once, and waits inside a job for a worker that embeds. */
 export async function composeIndexer(parts: IndexerParts): Promise<void> {
-  const { log, lifecycle, tiers, clonesDir } = parts;
-  const model = await findModel(parts.model, {
-    modelDir: parts.modelDir,
-    catalogFile: parts.catalogFile,
-    dimensions: parts.dimensions,
-  });
-  const tokenizer = await loadTokenizer(model.tokenizerPath, { maxTokens: model.maxTokens });
+  const { log, lifecycle, clonesDir } = parts;
   const redis = await connectRedis({ url: parts.redisUrl, patience: 'patient', log });
   lifecycle.onClose('redis', () => redis.disconnect());
   const clock = new RedisClock(redis);
@@ -59,22 +50,14 @@ export async function composeIndexer(parts: IndexerParts): Promise<void> {
   lifecycle.onClose('heartbeats', () => workers.stop());
   const store = await openStore(parts.store);
   lifecycle.onClose('store', () => store.close());
-  const chunker = await createChunker({ maxChars: chunkCharsFor(model.maxTokens) });
-  lifecycle.onClose('chunker', () => chunker.close());
-
-  const ledger = new DemandLedger(redis, clock, spaceId(model.space));
-  const onMissed = (tier: TierName): void => ledger.wantBulk(tier);
-  const embedder = new BulkEmbedder({ transport: sender, workers, space: model.space, tiers, onMissed, log });
+  const shared = { ...parts, redis, clock, sender, workers };
+  const spaces: IndexedSpace[] = [];
+  for (const one of [parts, ...parts.otherModels]) spaces.push(await composeSpace(shared, one));
   const handler = indexJobHandler({
     log,
     clonesDir,
-    chunker,
-    run: {
-      store,
-      space: model.space,
-      tokenize: (text) => tokenizer.encode(model.space.prompts.document + text).ids,
-      embed: (inputs, options) => embedder.embed(inputs, options),
-    },
+    store,
+    spaces: new IndexedSpaces(spaces as [IndexedSpace, ...IndexedSpace[]]),
   });
   const receiver = new IndexReceiver({ redis, concurrency: CONCURRENCY, handler, log });
   lifecycle.onClose('index queue', () => receiver.close());

@@ -21,9 +21,12 @@ interface SourceParts {
   checkOut: (source: Extract<IndexSource, { type: 'git' }>) => Promise<Checkout>;
 }
 
+/** What an index run reads. */
+export type RunSource = Exclude<IndexSource, { type: 'collection' }>;
+
 /** Errors: those of the clone; a folder says what is wrong with it when it is opened. */
 export async function bringSource(
-  source: IndexSource,
+  source: RunSource,
   { chunker, space, checkOut }: SourceParts,
 ): Promise<JobSource> {
   if (source.type === 'vectors') {

@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { composeIndexer } from './compose.ts';
 
-const { EMBEDDING_TIERS } = gatewaySettings;
+const { EMBEDDING_TIERS, OTHER_EMBEDDING_MODELS } = gatewaySettings;
 const settings = z.object({
   ...logSettings,
   ...laterSettings,
@@ -23,6 +23,7 @@ const settings = z.object({
   ...storeSettings,
   ...modelSettings,
   EMBEDDING_TIERS,
+  OTHER_EMBEDDING_MODELS,
 });
 
 await runProcess({
@@ -39,6 +40,7 @@ await runProcess({
       dimensions: config.EMBEDDING_DIMENSIONS,
       modelDir: config.MODEL_DIR ?? defaultModelDir({ home: homedir(), platform: process.platform }),
       tiers: config.EMBEDDING_TIERS,
+      otherModels: config.OTHER_EMBEDDING_MODELS,
       clonesDir: join(config.DATA_DIR, 'clones'),
     }),
 });

@@ -9,6 +9,8 @@ export const collectionSchema = z.strictObject({
   name: z.string(),
   space: embeddingSpaceSchema,
   spaceId: z.string(),
+  /** Where it carries one: for queries that no tier of the first space can answer. */
+  secondSpaceId: z.string().nullable(),
   /** Rows a search can see. */
   chunks: z.int().nonnegative(),
   repos: z.array(
@@ -58,8 +60,18 @@ export const clusterSchema = z.strictObject({
   lanes: z.array(laneDepthSchema),
   space: z.string(),
   store: z.string(),
+  /** Of OTHER_EMBEDDING_MODELS, each with workers and lanes of its own. */
+  otherSpaces: z.array(
+    z.strictObject({
+      space: z.string(),
+      tiers: z.array(tierStatusSchema),
+      lanes: z.array(laneDepthSchema),
+    }),
+  ),
 });
 export type Cluster = z.infer<typeof clusterSchema>;
+/** What is told of one space. */
+export type SpaceStatus = Pick<Cluster, 'queue' | 'space' | 'tiers' | 'lanes'>;
 
 export const problemSchema = z.object({
   type: z.string(),

@@ -17,10 +17,19 @@ const vectorsSourceSchema = z.strictObject({
   /** The space that the vectors are of: `model@1a2b3c4d`. */
   space: z.string().min(1).max(255),
 });
+/**
+ * What the collection itself holds: all its rows move to the space of the first model, and get a second vector of the
+ * other one where there are two. Searches see the old vectors until all new ones are there.
+ */
+const collectionSourceSchema = z.strictObject({
+  type: z.literal('collection'),
+  models: z.array(z.string().min(1).max(255)).min(1).max(2),
+});
 export const indexSourceSchema = z.discriminatedUnion('type', [
   directorySourceSchema,
   gitSourceSchema,
   vectorsSourceSchema,
+  collectionSourceSchema,
 ]);
 export type IndexSource = z.infer<typeof indexSourceSchema>;
 
@@ -30,11 +39,19 @@ export const indexJobRequestSchema = z.strictObject({
   /** Default: the last part of the path or URL. */
   repo: repoNameSchema.optional(),
   mode: z.enum(['incremental', 'full']).default('incremental'),
+  /** Which model a new collection is embedded by; default: the gateway's first. */
+  model: z.string().min(1).max(255).optional(),
 });
 export type IndexJobRequest = z.infer<typeof indexJobRequestSchema>;
 
+/** What a job of no repository says in its place: a move of a collection. */
+export const ALL_REPOS = '*';
+
 /** The same request as it lies in the queue: nothing left to default. */
-export const indexJobPayloadSchema = indexJobRequestSchema.required({ repo: true });
+export const indexJobPayloadSchema = indexJobRequestSchema.required({ repo: true }).extend({
+  /** Id of the space of a collection that is not there yet; default: the indexer's first. */
+  newSpace: z.string().optional(),
+});
 export type IndexJobPayload = z.infer<typeof indexJobPayloadSchema>;
 
 const INDEX_JOB_STATES = ['queued', 'running', 'publishing', 'completed', 'failed', 'cancelled'] as const;

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { AppError } from './errors.ts';
 import { DEGRADATIONS } from './http-search.ts';
+import { servedModelsSetting } from './served-models.ts';
 import { TIER_NAMES } from './tiers.ts';
 
 const LOG_LEVEL_NAMES = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
@@ -75,6 +76,7 @@ export const gatewaySettings = {
   QUERY_DEADLINE_MS: integer(1, 600_000).default(2_000),
   DEGRADATION: choice(DEGRADATIONS).default('allow'),
   EMBEDDING_TIERS: tiersSetting,
+  OTHER_EMBEDDING_MODELS: servedModelsSetting,
   QUERY_HEDGE_PERCENT: integer(0, 20).default(0),
   INDEX_ROOTS: z.string().optional(),
   API_KEYS_FILE: z.string().optional(),

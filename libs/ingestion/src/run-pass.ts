@@ -1,9 +1,11 @@
 import { AppError } from '@embergate/contracts/errors.ts';
 import { lexicalDocument } from '@embergate/vector-store/lexical-text.ts';
 import type { ChunkRow, ChunkVectors } from '@embergate/vector-store/store.ts';
+import { BoundedWork } from './bounded-work.ts';
 import type { ChunkSource, SourceChunk } from './chunk-source.ts';
+import { embedHashes } from './embed-hashes.ts';
 import { chunkKey } from './hash.ts';
-import type { IndexRunParts, IndexRunRequest } from './run-request.ts';
+import type { IndexRunParts, IndexRunRequest, SpaceEmbedding } from './run-request.ts';
 import { RunProgress } from './run-progress.ts';
 import { rowId, type KnownRows } from './run-rows.ts';
 
@@ -29,10 +31,9 @@ export class RunPass {
   readonly #request: IndexRunRequest;
   readonly #known: KnownRows;
   readonly #seen = new Set<string>();
-  readonly #underWay = new Set<Promise<void>>();
+  readonly #work = new BoundedWork(BATCHES_AT_A_TIME);
   #batch: NewChunk[] = [];
   #batchCharacters = 0;
-  #failure: unknown;
 
   constructor(parts: IndexRunParts, request: IndexRunRequest, known: KnownRows) {
     this.#parts = parts;
@@ -59,10 +60,10 @@ export class RunPass {
       }
       this.progress.walked();
       await this.#startBatch();
+      await this.#work.finish();
     } finally {
-      await Promise.all(this.#underWay);
+      await this.#work.settled();
     }
-    if (this.#failure !== undefined) throw this.#failure as Error;
   }
 
   /** Ids of rows that are no longer in the source, or that a full run has made anew. */
@@ -109,63 +110,61 @@ export class RunPass {
     const batch = this.#batch;
     this.#batch = [];
     this.#batchCharacters = 0;
-    if (batch.length > 0) {
-      const work: Promise<void> = this.#write(batch)
-        .catch((error: unknown) => void (this.#failure ??= error))
-        .finally(() => this.#underWay.delete(work));
-      this.#underWay.add(work);
-    }
-    while (this.#underWay.size >= BATCHES_AT_A_TIME) await Promise.race(this.#underWay);
-    if (this.#failure !== undefined) throw this.#failure as Error;
+    if (batch.length > 0) await this.#work.begin(() => this.#write(batch));
   }
 
   async #write(batch: NewChunk[]): Promise<void> {
-    const { store } = this.#parts;
+    const { store, second } = this.#parts;
     const { collection } = this.#request;
-    const without = batch.filter(({ vector }) => vector === undefined);
-    const known = await this.#knownVectors(without);
-    this.progress.reused(
-      batch.length - without.length + without.filter(({ row }) => known.has(row.embeddedHash)).length,
-    );
-    await this.#embedMissing(without, known);
-    const rows = batch.map(({ row, vector }): ChunkRow => {
-      const vectors = vector ? { vector, secondVector: null } : known.get(row.embeddedHash);
-      if (!vectors) throw new AppError('index_failed', `No vector came for ${row.path}:${row.startLine}.`);
-      return { ...row, ...vectors };
+    const known = await this.#knownVectors(batch);
+    const firsts = await this.#firstVectors(batch, known);
+    const seconds = second ? await this.#secondVectors(batch, known) : null;
+    const rows = batch.map(({ row, vector = firsts.get(row.embeddedHash) }): ChunkRow => {
+      const secondVector = seconds?.get(row.embeddedHash) ?? null;
+      if (!vector || (second && !secondVector))
+        throw new AppError('index_failed', `No vector came for ${row.path}:${row.startLine}.`);
+      return { ...row, vector, secondVector };
     });
     await store.upsertRows(collection, rows);
   }
 
   async #knownVectors(batch: NewChunk[]): Promise<Map<string, ChunkVectors>> {
-    if (this.#request.mode === 'full' || batch.length === 0) return new Map();
-    const hashes = [...new Set(batch.map(({ row }) => row.embeddedHash))];
+    const wanted = this.#parts.second ? batch : batch.filter(({ vector }) => vector === undefined);
+    if (this.#request.mode === 'full' || wanted.length === 0) return new Map();
+    const hashes = [...new Set(wanted.map(({ row }) => row.embeddedHash))];
     return this.#parts.store.vectorsByHash(this.#request.collection, hashes);
   }
 
-  /** Adds to `vectors` what is not in it. */
-  async #embedMissing(batch: NewChunk[], vectors: Map<string, ChunkVectors>): Promise<void> {
-    const missing = batch.filter(({ row }) => !vectors.has(row.embeddedHash));
-    if (missing.length === 0) return;
-    const distinct = new Map(missing.map(({ row, text }) => [row.embeddedHash, text]));
-    // Texts of like length share a batch of the model, which pads every text to the longest.
-    const sorted = [...distinct]
-      .map(([hash, text]) => ({ hash, text, ids: this.#parts.tokenize(text) }))
-      .sort((a, b) => b.ids.length - a.ids.length);
-    const made = await this.#parts.embed(
-      sorted.map(({ ids }) => ids),
-      {
-        texts: sorted.map(({ text }) => text),
-        signal: this.#request.signal,
-        onEmbedded: (inputs) => this.progress.embedded(inputs.length, tokensOf(inputs)),
-      },
-    );
-    // Texts that stand more than once are embedded once.
-    this.progress.reused(missing.length - sorted.length);
-    sorted.forEach(({ hash }, index) => {
-      const vector = made[index];
-      if (vector) vectors.set(hash, { vector, secondVector: null });
+  /** Of the chunks that bring none: those that are known, and the rest from the model. */
+  async #firstVectors(
+    batch: NewChunk[],
+    known: ReadonlyMap<string, ChunkVectors>,
+  ): Promise<Map<string, Float32Array>> {
+    const without = batch.filter(({ vector }) => vector === undefined);
+    const missing = textsOf(without.filter(({ row }) => !known.has(row.embeddedHash)));
+    const vectors = await embedHashes(this.#parts, missing, {
+      signal: this.#request.signal,
+      onEmbedded: (chunks, tokens) => this.progress.embedded(chunks, tokens),
     });
+    // Texts that stand more than once are embedded once.
+    this.progress.reused(batch.length - missing.size);
+    for (const [hash, { vector }] of known) vectors.set(hash, vector);
+    return vectors;
+  }
+
+  async #secondVectors(
+    batch: NewChunk[],
+    known: ReadonlyMap<string, ChunkVectors>,
+  ): Promise<Map<string, Float32Array>> {
+    const missing = textsOf(batch.filter(({ row }) => !known.get(row.embeddedHash)?.secondVector));
+    const vectors = await embedHashes(this.#parts.second as SpaceEmbedding, missing, {
+      signal: this.#request.signal,
+      onEmbedded: (_chunks, tokens) => this.progress.embedded(0, tokens),
+    });
+    for (const [hash, { secondVector }] of known) if (secondVector) vectors.set(hash, secondVector);
+    return vectors;
   }
 }
 
-const tokensOf = (inputs: readonly Uint32Array[]): number => inputs.reduce((sum, ids) => sum + ids.length, 0);
+const textsOf = (batch: readonly NewChunk[]): Map<string, string> =>
+  new Map(batch.map(({ row, text }) => [row.embeddedHash, text]));

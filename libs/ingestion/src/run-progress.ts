@@ -18,6 +18,7 @@ export class RunProgress {
   readonly #skipped: SkippedFile[] = [];
   readonly #startedAt = performance.now();
   #expectedBytes = 0;
+  #expectedChunks: number | null = null;
   #readBytes = 0;
   #walked = false;
   #state: 'running' | 'publishing' = 'running';
@@ -33,7 +34,13 @@ export class RunProgress {
     this.#notify(true);
   }
 
-  read({ bytes, files, chunks }: ChunkPage): void {
+  /** Where it is known beforehand how many there are. */
+  expectChunks(chunks: number): void {
+    this.#expectedChunks = chunks;
+    this.#notify(true);
+  }
+
+  read({ bytes, files, chunks }: Pick<ChunkPage, 'bytes' | 'files'> & { chunks: readonly unknown[] }): void {
     this.#readBytes += bytes;
     this.#progress.files += files;
     this.#progress.chunks += chunks.length;
@@ -73,7 +80,7 @@ export class RunProgress {
     const { chunks, embedded, reused, tokens } = this.#progress;
     const seconds = (performance.now() - this.#startedAt) / 1_000;
     const done = embedded + reused;
-    const total = this.#walked ? chunks : this.#estimatedTotal();
+    const total = this.#walked ? chunks : (this.#expectedChunks ?? this.#estimatedTotal());
     return {
       ...this.#progress,
       total,

@@ -3,12 +3,18 @@ import type { VectorStore } from '@embergate/vector-store/store.ts';
 import type { OpenChunkSource } from './chunk-source.ts';
 import type { ProgressListener } from './run-progress.ts';
 
-export interface IndexRunParts {
-  store: VectorStore;
+/** What embeds texts in one space. */
+export interface SpaceEmbedding {
   space: EmbeddingSpace;
   tokenize: (text: string) => Uint32Array;
   /** One vector a text, in order. Waits for as long as it takes, until the signal aborts. */
   embed: (inputs: Uint32Array[], options: EmbedOptions) => Promise<Float32Array[]>;
+}
+
+export interface IndexRunParts extends SpaceEmbedding {
+  store: VectorStore;
+  /** That of the collection's second space, where it carries one. */
+  second: SpaceEmbedding | null;
 }
 
 export interface EmbedOptions {

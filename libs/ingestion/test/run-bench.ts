@@ -8,7 +8,7 @@ import type { ChunkStamp, VectorStore } from '@embergate/vector-store/store.ts';
 import { createChunker, type Chunker } from '../src/chunk.ts';
 import { FolderSource } from '../src/folder-source.ts';
 import { runIndex } from '../src/index-run.ts';
-import type { IndexRunParts, IndexRunRequest } from '../src/run-request.ts';
+import type { IndexRunParts, IndexRunRequest, SpaceEmbedding } from '../src/run-request.ts';
 import { createTree, type SourceTree } from './source-tree.ts';
 
 export const COLLECTION = 'code';
@@ -36,7 +36,7 @@ export interface RunBench {
   embedded: string[];
   /** Awaited before the fake model answers; called with what it is asked for. */
   beforeAnswer: (texts: string[]) => Promise<void> | void;
-  run(runId: string, options?: RunOptions): Promise<void>;
+  run(runId: string, options?: RunOptions, parts?: IndexRunParts): Promise<void>;
   /** Runs until `publishing` is told, marks what is gone, and stops short of publishing: as a kill at that moment. */
   runUntilPublishing(runId: string, options?: RunOptions): Promise<void>;
   rows(collection?: string): Promise<ChunkStamp[]>;
@@ -47,9 +47,9 @@ export interface RunBench {
   remove(): Promise<void>;
 }
 
-/** Eight numbers of unit length that depend on the text alone. */
-export function fakeVector(text: string): Float32Array {
-  const bytes = createHash('sha256').update(text).digest().subarray(0, SPACE.dimensions);
+/** A few numbers of unit length that depend on the text alone. */
+export function fakeVector(text: string, dimensions = SPACE.dimensions): Float32Array {
+  const bytes = createHash('sha256').update(text).digest().subarray(0, dimensions);
   const length = Math.hypot(...bytes);
   return Float32Array.from(bytes, (byte) => byte / length);
 }
@@ -59,19 +59,38 @@ const fakeTokenize = (text: string): Uint32Array =>
   Uint32Array.from({ length: text.length }, (_, at) => text.charCodeAt(at));
 const fakeText = (ids: Uint32Array): string => Array.from(ids, (id) => String.fromCharCode(id)).join('');
 
+/** Stands for a model of that space. @param onTexts told what it is asked for, and awaited before it answers. */
+export function fakeEmbedding(
+  space: EmbeddingSpace,
+  onTexts: (texts: string[]) => Promise<void> | void,
+): SpaceEmbedding {
+  return {
+    space,
+    tokenize: fakeTokenize,
+    embed: async (inputs, { texts: given, signal, onEmbedded }) => {
+      const texts = inputs.map(fakeText);
+      if (given.some((text, at) => text !== texts[at])) throw new Error('the texts are not those of the ids');
+      await onTexts(texts);
+      signal.throwIfAborted();
+      onEmbedded(inputs);
+      return texts.map((text) => fakeVector(text, space.dimensions));
+    },
+  };
+}
+
 export async function createRunBench(files: Record<string, string>): Promise<RunBench> {
   const tree = await createTree(files);
   const folder = await mkdtemp(join(tmpdir(), 'embergate-runs-'));
   const store = await createLanceDbStore({ path: folder });
   const chunker = await createChunker();
-  const fakeEmbed: IndexRunParts['embed'] = async (inputs, { texts: given, signal, onEmbedded }) => {
-    const texts = inputs.map(fakeText);
-    if (given.some((text, at) => text !== texts[at])) throw new Error('the texts are not those of the ids');
-    await bench.beforeAnswer(texts);
-    signal.throwIfAborted();
-    bench.embedded.push(...texts);
-    onEmbedded(inputs);
-    return texts.map(fakeVector);
+  const fake = fakeEmbedding(SPACE, (texts) => bench.beforeAnswer(texts));
+  const embedding: SpaceEmbedding = {
+    ...fake,
+    embed: async (inputs, options) => {
+      const vectors = await fake.embed(inputs, options);
+      bench.embedded.push(...options.texts);
+      return vectors;
+    },
   };
   const bench: RunBench = {
     tree,
@@ -79,21 +98,18 @@ export async function createRunBench(files: Record<string, string>): Promise<Run
     store,
     embedded: [],
     beforeAnswer: () => undefined,
-    run: (runId, options = {}) =>
-      runIndex(
-        { store, space: SPACE, tokenize: fakeTokenize, embed: fakeEmbed },
-        {
-          runId,
-          collection: COLLECTION,
-          repo: REPO,
-          openSource: () => FolderSource.open(tree.root, chunker),
-          commit: null,
-          mode: 'incremental',
-          signal: new AbortController().signal,
-          onProgress: () => undefined,
-          ...options,
-        },
-      ),
+    run: (runId, options = {}, parts = { store, ...embedding, second: null }) =>
+      runIndex(parts, {
+        runId,
+        collection: COLLECTION,
+        repo: REPO,
+        openSource: () => FolderSource.open(tree.root, chunker),
+        commit: null,
+        mode: 'incremental',
+        signal: new AbortController().signal,
+        onProgress: () => undefined,
+        ...options,
+      }),
     async runUntilPublishing(runId, options) {
       const kill = new AbortController();
       const onProgress: IndexRunRequest['onProgress'] = (_progress, _skipped, state) => {

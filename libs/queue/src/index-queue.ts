@@ -1,5 +1,6 @@
 import { AppError } from '@embergate/contracts/errors.ts';
 import {
+  ALL_REPOS,
   emptyProgress,
   indexJobPayloadSchema,
   indexReportSchema,
@@ -17,7 +18,9 @@ import { cancelKey, INDEX_QUEUE_NAME, KEY_PREFIX } from './names.ts';
 const KEEP_ENDED_JOBS = 1_000;
 const CANCEL_TTL_SECONDS = 7 * 24 * 3_600;
 
-/** One job at a time a collection and repo. */
+const UNENDED = ['active', 'wait', 'delayed', 'prioritized'] as const;
+
+/** One job at a time a collection and repo. A move is a job of no repo, under a name that stands for all of them. */
 const deduplicationId = (payload: { collection: string; repo: string }): string =>
   JSON.stringify([payload.collection, payload.repo]);
 
@@ -37,9 +40,14 @@ export class IndexQueue {
     this.#queue.on('error', () => undefined); // createRedis logs outages, calls throw them
   }
 
-  /** @throws AppError `job_running` with the other job's id when one for the same collection and repo has not ended. */
+  /**
+   * @throws AppError `job_running` with the other job's id when one for the same collection and repo has not ended. A
+   * move of a collection goes with no other job of it.
+   */
   async add(payload: IndexJobPayload): Promise<IndexJob> {
     return this.#reach(async () => {
+      const inTheWay = await this.#inTheWayOf(payload);
+      if (inTheWay) throw running(inTheWay);
       const id = `job-${randomBytes(8).toString('hex')}`;
       const job = await this.#queue.add('index', indexJobPayloadSchema.parse(payload), {
         jobId: id,
@@ -49,13 +57,28 @@ export class IndexQueue {
         removeOnFail: { count: KEEP_ENDED_JOBS },
       });
       // BullMQ answers with the id of the job that is there already.
-      if (job.id !== id) {
-        throw new AppError('job_running', `Job ${job.id} for repo "${payload.repo}" has not ended.`, {
-          details: { jobId: job.id },
-        });
-      }
+      if (job.id !== id) throw running({ id: job.id ?? '', repo: payload.repo });
       return this.get(id);
     });
+  }
+
+  /** A move in the way of an index run, or any job in the way of a move. */
+  async #inTheWayOf({ collection, repo, source }: IndexJobPayload): Promise<IndexJob | undefined> {
+    if (source.type !== 'collection') {
+      const moveId = await this.#queue.getDeduplicationJobId(
+        deduplicationId({ collection, repo: ALL_REPOS }),
+      );
+      const job = moveId && (await this.#queue.getJob(moveId));
+      const move = job && (await this.#describe(job));
+      return move && !isEnded(move.state) && repo !== ALL_REPOS ? move : undefined;
+    }
+    const jobs = await this.#queue.getJobs([...UNENDED]);
+    const described = await Promise.all(
+      jobs
+        .filter((job) => job && indexJobPayloadSchema.parse(job.data).collection === collection)
+        .map((job) => this.#describe(job)),
+    );
+    return described.find(({ state }) => !isEnded(state));
   }
 
   async get(id: string): Promise<IndexJob> {
@@ -132,6 +155,11 @@ export class IndexQueue {
     }
   }
 }
+
+const running = ({ id, repo }: { id: string; repo: string }): AppError => {
+  const what = repo === ALL_REPOS ? `which moves the collection` : `for repo "${repo}"`;
+  return new AppError('job_running', `Job ${id} ${what} has not ended.`, { details: { jobId: id } });
+};
 
 function jobState(
   bull: string,

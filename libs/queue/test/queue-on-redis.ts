@@ -16,6 +16,7 @@ export interface ReceiverOptions {
   lane: Lane;
   handler: EmbedHandler;
   tier?: TierName;
+  space?: string;
   redis?: Redis;
 }
 
@@ -112,12 +113,18 @@ export class QueueOnRedis {
   }
 
   /** A worker's end of one lane. */
-  async receiver({ lane, handler, tier = 'cpu', redis }: ReceiverOptions): Promise<EmbedReceiver> {
+  async receiver({
+    lane,
+    handler,
+    tier = 'cpu',
+    space = SPACE,
+    redis,
+  }: ReceiverOptions): Promise<EmbedReceiver> {
     const connection = redis ?? (await this.connect('patient'));
     const receiver = new EmbedReceiver({
       redis: connection,
       clock: await this.clock(connection),
-      space: SPACE,
+      space,
       tier,
       lane,
       concurrency: 8,

@@ -1,11 +1,12 @@
 import { AppError } from '@embergate/contracts/errors.ts';
 import { eventually } from '@embergate/testing/eventually.ts';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { Admissions } from '../src/admissions.ts';
 import type { Redis } from '../src/connection.ts';
 import type { EmbedHandler } from '../src/embed-receiver.ts';
 import { IndexQueue } from '../src/index-queue.ts';
 import { IndexReceiver, type IndexTask } from '../src/index-receiver.ts';
-import { echo, log, request } from './fake-model.ts';
+import { echo, log, numberOf, request } from './fake-model.ts';
 import { QueueOnRedis } from './queue-on-redis.ts';
 
 describe('jobs and answers over a real queue', () => {
@@ -42,6 +43,35 @@ describe('jobs and answers over a real queue', () => {
     await redis.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
     const answer = await eventually('answers come again', () => send(request(2, 500)).catch(() => null));
     expect(answer.vectors[0]).toBe(2);
+  });
+
+  it('two spaces on one Redis do not meet: neither takes what is meant for the other', async () => {
+    const taken: string[] = [];
+    const handlerOf =
+      (space: string): EmbedHandler =>
+      (job, lane) => {
+        taken.push(`${space} ${numberOf(job)}`);
+        return echo(job, lane);
+      };
+    for (const space of ['m@11111111', 'm@22222222'])
+      await queue.receiver({ lane: 'query', handler: handlerOf(space), space });
+    const { redis, sender } = await queue.sender();
+    const sendTo = async (space: string, id: number): Promise<void> => {
+      const jobId = `${space.slice(-2)}-${id}`;
+      const place = {
+        jobId,
+        tier: 'cpu',
+        lane: 'query',
+        maxReservedTokens: Infinity,
+        breakerText: null,
+      } as const;
+      await new Admissions(redis, space).reserve({ ...place, tokens: 1, ttlMs: 5_000 });
+      await sender.send({ ...request(id), space, jobId });
+    };
+    await Promise.all([sendTo('m@11111111', 1), sendTo('m@22222222', 2), sendTo('m@11111111', 3)]);
+    expect(taken.toSorted()).toEqual(['m@11111111 1', 'm@11111111 3', 'm@22222222 2']);
+    for (const space of ['m@11111111', 'm@22222222'])
+      expect((await new Admissions(redis, space).load('cpu', 'query')).reservedTokens).toBe(0);
   });
 
   it('a worker’s typed error reaches the caller as the same error', async () => {
@@ -113,6 +143,23 @@ describe('jobs and answers over a real queue', () => {
       });
       await expect(jobs.add({ ...payload, repo: 'other' })).resolves.toMatchObject({ state: 'queued' });
       await expect(jobs.get('job-of-nobody')).rejects.toMatchObject({ code: 'job_not_found' });
+    });
+
+    it('a move of a collection goes with no other job of it, and jobs of other collections with it', async () => {
+      const jobs = await indexQueue();
+      const move = { ...payload, repo: '*', source: { type: 'collection', models: ['m'] } } as const;
+      const { id } = await jobs.add(payload);
+      await expect(jobs.add(move)).rejects.toMatchObject({ code: 'job_running', details: { jobId: id } });
+      await jobs.cancel(id);
+      const moving = await jobs.add(move);
+      const inTheWay = { code: 'job_running', details: { jobId: moving.id } };
+      await expect(jobs.add(payload)).rejects.toMatchObject(inTheWay);
+      await expect(jobs.add(move)).rejects.toMatchObject(inTheWay);
+      await expect(jobs.add({ ...payload, collection: 'another' })).resolves.toMatchObject({
+        state: 'queued',
+      });
+      await jobs.cancel(moving.id);
+      await expect(jobs.add(payload)).resolves.toMatchObject({ state: 'queued' });
     });
 
     it('a job that failed says why, and may be tried again', async () => {

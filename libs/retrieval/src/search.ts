@@ -10,7 +10,7 @@ import type {
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { withTimeout } from '@embergate/platform/with-timeout.ts';
 import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
-import type { ScoredChunk, VectorStore } from '@embergate/vector-store/store.ts';
+import type { CollectionStamp, ScoredChunk, VectorStore } from '@embergate/vector-store/store.ts';
 import { fuse } from './fuse.ts';
 
 /** A query's vector, and what the response says of it. */
@@ -52,6 +52,8 @@ export interface SearchParts {
 const CANDIDATES = 100;
 /** What is kept of the deadline for the search after the embedding. */
 const SEARCH_RESERVE = 0.1;
+/** What is kept of the embedding's time for the second space, where the first one falls silent. Its models are small. */
+const SECOND_SPACE_RESERVE = 0.2;
 
 /** One search: embed the query while full text is searched, then dense search, then fusion. */
 export async function search(parts: SearchParts, request: SearchRequest): Promise<SearchResponse> {
@@ -74,7 +76,7 @@ export async function search(parts: SearchParts, request: SearchRequest): Promis
       : store.searchLexical(request.collection, lexicalText(request.query), candidates);
   lexicalSearch?.catch(() => undefined); // awaited below; a failure of the embedding may come first
   const embedUntil = startedAt + deadlineMs * (1 - SEARCH_RESERVE);
-  const embedded = await embed(parts, request, { space: stamp.space, until: embedUntil, degradation });
+  const embedded = await embed(parts, request, { stamp, until: embedUntil, degradation });
   warnings.push(...embedded.warnings);
 
   const searchStartedAt = performance.now();
@@ -101,30 +103,70 @@ export async function search(parts: SearchParts, request: SearchRequest): Promis
 
 interface Embedded {
   vector: Float32Array | null;
+  /** Which of the collection's spaces it is of. */
+  space: 'first' | 'second';
   report: EmbeddingReport;
   timingsMs: EmbeddedQuery['timingsMs'];
   warnings: Warning[];
 }
 
-async function embed(
-  { embedder, signal }: SearchParts,
-  request: SearchRequest,
-  { space, until, degradation }: { space: EmbeddingSpace; until: number; degradation: Degradation },
-): Promise<Embedded> {
+interface EmbedStep {
+  stamp: CollectionStamp;
+  /** As performance.now(). */
+  until: number;
+  degradation: Degradation;
+}
+
+/** The first step of the ladder that gives a vector: the collection's space, its second one, none. */
+async function embed(parts: SearchParts, request: SearchRequest, step: EmbedStep): Promise<Embedded> {
   if (request.mode === 'lexical') return withoutVector(null);
+  const { stamp, degradation } = step;
   const startedAt = performance.now();
+  const reserve = stamp.secondSpace && degradation === 'allow' ? SECOND_SPACE_RESERVE : 0;
+  const until = step.until - (step.until - startedAt) * reserve;
   try {
-    return await embedder.embedQuery(request.query, {
-      firstTierOnly: degradation === 'forbid',
-      space,
-      deadlineMs: until - startedAt,
-      signal,
-    });
+    return { ...(await embedIn(parts, request, { ...step, until, space: stamp.space })), space: 'first' };
   } catch (thrown) {
     const error = toAppError(thrown);
-    if (signal?.aborted || degradation !== 'allow' || !NO_VECTOR_CODES.has(error.code)) throw error;
+    if (parts.signal?.aborted || degradation !== 'allow' || !NO_VECTOR_CODES.has(error.code)) throw error;
     const reason = typeof error.details['reason'] === 'string' ? error.details['reason'] : error.code;
-    return withoutVector({ reason, message: error.message, tookMs: performance.now() - startedAt });
+    const second = await embedInSecond(parts, request, { ...step, reason });
+    const tookMs = performance.now() - startedAt;
+    return second ?? withoutVector({ reason, message: error.message, tookMs });
+  }
+}
+
+function embedIn(
+  { embedder, signal }: SearchParts,
+  { query }: SearchRequest,
+  { space, until, degradation }: EmbedStep & { space: EmbeddingSpace },
+): Promise<EmbeddedQuery> {
+  const deadlineMs = until - performance.now();
+  return embedder.embedQuery(query, { firstTierOnly: degradation === 'forbid', space, deadlineMs, signal });
+}
+
+/** Null where the collection carries no second space, or none of its tiers answers either. @param reason why the first gave none. */
+async function embedInSecond(
+  parts: SearchParts,
+  request: SearchRequest,
+  step: EmbedStep & { reason: string },
+): Promise<Embedded | null> {
+  const { secondSpace } = step.stamp;
+  if (!secondSpace || step.until <= performance.now()) return null;
+  try {
+    const embedded = await embedIn(parts, request, { ...step, space: secondSpace });
+    const { model, tier } = embedded.report;
+    const message = `The ${tier} tier of ${model} answered, in the collection's second space (${step.reason}).`;
+    return {
+      ...embedded,
+      space: 'second',
+      report: { ...embedded.report, degraded: true, reason: step.reason },
+      warnings: [...embedded.warnings, { code: 'second_space', message }],
+    };
+  } catch (thrown) {
+    const { code } = toAppError(thrown);
+    if (parts.signal?.aborted || !(NO_VECTOR_CODES.has(code) || code === 'space_mismatch')) throw thrown;
+    return null;
   }
 }
 
@@ -132,6 +174,7 @@ async function embed(
 function withoutVector(degraded: { reason: string; message: string; tookMs: number } | null): Embedded {
   return {
     vector: null,
+    space: 'first',
     report: {
       model: '',
       space: '',
@@ -168,7 +211,8 @@ async function retrieve(
       lexicalSearch ?? store.searchLexical(request.collection, lexicalText(request.query), candidates);
     return lexical;
   }
-  const denseSearch = store.searchDense(request.collection, embedded.vector, candidates);
+  const { vector, space } = embedded;
+  const denseSearch = store.searchDense(request.collection, vector, { ...candidates, space });
   if (!lexicalSearch) return denseSearch;
   const [dense, lexical] = await Promise.all([denseSearch, lexicalSearch]);
   return fuse(dense, lexical);

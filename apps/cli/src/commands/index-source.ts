@@ -11,6 +11,7 @@ interface IndexOptions extends RemoteOptions {
   repo?: string;
   ref?: string;
   full?: boolean;
+  model?: string;
   detach?: boolean;
 }
 
@@ -22,6 +23,7 @@ export function indexCommand(context: CliContext): Command {
     .option('--repo <name>', 'what to call it (default: the last part of the source)')
     .option('--ref <ref>', 'branch or tag of a git URL')
     .option('--full', 'embed everything anew')
+    .option('--model <name>', 'which model a new collection is embedded by (default: EMBEDDING_MODEL)')
     .option('-d, --detach', 'do not wait for the end');
   return withRemoteOptions(command).action(async (text: string, options: IndexOptions) => {
     const client = clientOf(context, options);
@@ -30,6 +32,7 @@ export function indexCommand(context: CliContext): Command {
       mode: options.full ? 'full' : 'incremental',
       ...(options.collection !== undefined && { collection: options.collection }),
       ...(options.repo !== undefined && { repo: options.repo }),
+      ...(options.model !== undefined && { model: options.model }),
     });
     await followOrTell(client, job, { context, ...options });
   });

@@ -30,6 +30,13 @@ const tierRow = (tier: Cluster['tiers'][number]): string[] => [
   String(Math.round(tier.tokensPerSecond)),
 ];
 
+function printTiers(tiers: Cluster['tiers']): void {
+  print(table([TIER_COLUMNS, ...tiers.map(tierRow)]));
+  for (const { name, deviceReasons } of tiers)
+    for (const reason of deviceReasons) print(pc.dim(`${name}: ${reason}`));
+  print('');
+}
+
 export function statusCommand(context: CliContext): Command {
   return withRemoteOptions(new Command('status').description('tiers, collections and readiness')).action(
     async (options: RemoteOptions) => {
@@ -47,10 +54,11 @@ export function statusCommand(context: CliContext): Command {
       for (const [name, check] of Object.entries(readiness.checks))
         if (check !== 'ok') print(pc.red(`  ${name}: ${check}`));
       print('');
-      print(table([TIER_COLUMNS, ...cluster.tiers.map(tierRow)]));
-      for (const { name, deviceReasons } of cluster.tiers)
-        for (const reason of deviceReasons) print(pc.dim(`${name}: ${reason}`));
-      print('');
+      printTiers(cluster.tiers);
+      for (const { space, tiers } of cluster.otherSpaces) {
+        print(`space ${space}`);
+        printTiers(tiers);
+      }
       if (collections.length === 0) return print('No collection yet: `embergate index DIR` makes one.');
       const rows = collections.flatMap(({ name, repos, sizeBytes }) =>
         repos.map((repo) => [

@@ -9,7 +9,7 @@ import { once } from 'node:events';
 import { dirname, resolve } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import pc from 'picocolors';
-import { modelDirOf, type CliContext } from '../context.ts';
+import { findOptionsOf, modelDirOf, type CliContext } from '../context.ts';
 import { followJob } from '../follow-job.ts';
 import { fetchModel } from '../fetch-model.ts';
 import { EXIT, print } from '../output.ts';
@@ -56,6 +56,10 @@ async function runUp({ context, lifecycle, index }: UpParts): Promise<void> {
   const dataDir = await prepareDataDir(config.DATA_DIR, lifecycle);
   const modelDir = modelDirOf(context);
   await fetchModel(config.EMBEDDING_MODEL, context);
+  for (const { model, dimensions } of config.OTHER_EMBEDDING_MODELS) {
+    // The variant that is set is one of the first model.
+    await fetchModel(model, context, { ...findOptionsOf(context), dimensions, variant: undefined });
+  }
   const { url } = await startServices({ context, lifecycle, dataDir, modelDir, cacheDir: dirname(modelDir) });
   signal.throwIfAborted();
   const client = new EmbergateClient({ url, apiKey: config.EMBERGATE_API_KEY });

@@ -1,3 +1,4 @@
+import type { ServedModel } from '@embergate/contracts/served-models.ts';
 import type { Lifecycle } from '@embergate/platform/lifecycle.ts';
 import { createLogger } from '@embergate/platform/logs.ts';
 import { join } from 'node:path';
@@ -37,21 +38,38 @@ export async function startServices({
     MODEL_DIR: modelDir,
     WORKER_TIER: 'cpu',
   };
-  const launch = async (name: AppName): Promise<Record<string, unknown>> => {
+  const launch = async (
+    name: AppName,
+    { label = name, own = {} }: { label?: string; own?: NodeJS.ProcessEnv } = {},
+  ): Promise<Record<string, unknown>> => {
     const { supervisor, details } = await Supervisor.start({
       name,
-      env,
+      label,
+      env: { ...env, ...own },
       logDir: join(dataDir, 'logs'),
       onRestart: say,
     });
-    lifecycle.onClose(name, () => supervisor.stop());
-    say(`${name} started (process ${supervisor.pid})`);
+    lifecycle.onClose(label, () => supervisor.stop());
+    say(`${label} started (process ${supervisor.pid})`);
     return details;
   };
+  /** What is set for the first model is not meant for another one. */
+  const launchOther = ({ model, dimensions }: ServedModel, index: number): Promise<Record<string, unknown>> =>
+    launch('worker', {
+      label: `worker-${index + 2}`,
+      own: {
+        EMBEDDING_MODEL: model,
+        EMBEDDING_DIMENSIONS: dimensions?.toString(),
+        EMBEDDING_VARIANT: undefined,
+      },
+    });
   signal.throwIfAborted();
   // Workers of other tiers are started by hand, or elsewhere.
-  const names: AppName[] = config.EMBEDDING_TIERS.includes('cpu') ? ['worker', 'indexer'] : ['indexer'];
-  const started = await Promise.allSettled([launch('gateway'), ...names.map(launch)]);
+  const cpuWorkers = [
+    ...(config.EMBEDDING_TIERS.includes('cpu') ? [launch('worker')] : []),
+    ...config.OTHER_EMBEDDING_MODELS.filter(({ tiers }) => tiers.includes('cpu')).map(launchOther),
+  ];
+  const started = await Promise.allSettled([launch('gateway'), ...cpuWorkers, launch('indexer')]);
   for (const outcome of started) if (outcome.status === 'rejected') throw outcome.reason;
   const [gateway] = started;
   return { url: gateway.status === 'fulfilled' ? String(gateway.value['url']) : '' };

@@ -8,6 +8,8 @@ import { RestartPace, restartNotice } from './restart-pace.ts';
 
 export interface SupervisorOptions {
   name: AppName;
+  /** What people and the log file know it by; default: its name. */
+  label?: string;
   env: NodeJS.ProcessEnv;
   logDir: string;
   /** Told when the process ends unasked and is started again. */
@@ -35,7 +37,7 @@ export class Supervisor {
 
   private constructor(options: SupervisorOptions) {
     this.#options = options;
-    this.#log = new LogFile(join(options.logDir, `${options.name}.log`));
+    this.#log = new LogFile(join(options.logDir, `${options.label ?? options.name}.log`));
   }
 
   /** @throws AppError with the code that the process itself gave, or `process_failed`. */

@@ -1,15 +1,16 @@
+import type { Cluster } from '@embergate/contracts/http-cluster.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
 import type { WorkerView } from '@embergate/embedding/transport.ts';
 import { withTimeout } from '@embergate/platform/with-timeout.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
 import type { Handler } from '../app.ts';
 import { sendEvents } from '../http/sse.ts';
-import type { GatewayMetrics, TierGauges } from '../metrics.ts';
-import type { ClusterStatus } from '../tiers/cluster-status.ts';
+import type { GatewayMetrics } from '../metrics.ts';
 
 export interface ReadinessParts {
   tiers: readonly TierName[];
-  space: string;
+  /** Of the first space. */
+  id: string;
   workers: WorkerView;
   store: VectorStore;
 }
@@ -18,15 +19,15 @@ const EVENT_INTERVAL_MS = 1_000;
 const PROBE_TIMEOUT_MS = 2_000;
 
 export const clusterHandler =
-  (cluster: ClusterStatus): Handler =>
+  (describe: () => Promise<Cluster>): Handler =>
   async (_request, response) => {
-    response.json(await cluster.describe());
+    response.json(await describe());
   };
 
 export const clusterEventsHandler =
-  (cluster: ClusterStatus, closing: AbortSignal): Handler =>
+  (describe: () => Promise<Cluster>, closing: AbortSignal): Handler =>
   async (_request, response) => {
-    const next = async () => ({ data: await cluster.describe(), last: false });
+    const next = async () => ({ data: await describe(), last: false });
     await sendEvents(response, { event: 'cluster', everyMs: EVENT_INTERVAL_MS, closing, next });
   };
 
@@ -34,7 +35,7 @@ export const livezHandler: Handler = (_request, response) => response.json({ sta
 
 /** GET /readyz: 200 when a search can be answered in full now, vectors included; else 503 with each check's reason. */
 export const readyzHandler =
-  ({ tiers, space, workers, store }: ReadinessParts, pingQueue: () => Promise<unknown>): Handler =>
+  ({ tiers, id: space, workers, store }: ReadinessParts, pingQueue: () => Promise<unknown>): Handler =>
   async (_request, response) => {
     const ready = workers
       .living()
@@ -61,8 +62,8 @@ async function probe(call: () => Promise<unknown>): Promise<string> {
 
 /** GET /metrics */
 export const metricsHandler =
-  ({ registry }: GatewayMetrics, gauges: TierGauges, cluster: ClusterStatus): Handler =>
+  ({ registry }: GatewayMetrics, fillGauges: () => void): Handler =>
   async (_request, response) => {
-    cluster.fill(gauges);
+    fillGauges();
     response.set('Content-Type', registry.contentType).send(await registry.metrics());
   };

@@ -29,7 +29,7 @@ export const deleteCollectionHandler =
 
 async function describe(
   store: VectorStore,
-  { name, space, createdAt }: CollectionStamp,
+  { name, space, secondSpace, createdAt }: CollectionStamp,
 ): Promise<Collection> {
   const [counts, runs, sizeBytes] = await Promise.all([
     store.countByRepo(name),
@@ -44,6 +44,7 @@ async function describe(
     name,
     space,
     spaceId: spaceId(space),
+    secondSpaceId: secondSpace && spaceId(secondSpace),
     chunks: counts.reduce((sum, { chunks }) => sum + chunks, 0),
     repos: counts.map(({ repo, chunks }) => {
       const last = published.find((run) => run.repo === repo);

@@ -9,26 +9,26 @@ import type { InputType } from '@embergate/contracts/space.ts';
 import { cutVectors } from '@embergate/embedding/matryoshka.ts';
 import type { InstalledModel } from '@embergate/models/installed-model.ts';
 import type { Handler } from '../app.ts';
-import type { Embedder } from '../embedder.ts';
 import type { GatewayMetrics } from '../metrics.ts';
+import type { ServedSpace, ServedSpaces } from '../served-spaces.ts';
 import { abortedWhenGone, countDegraded, setEmbeddingHeaders } from './search.ts';
 
 const LIST_DEADLINE_MS = 60_000;
 const QUERY_SUFFIX = ':query';
 
 export interface EmbeddingRouteParts {
-  embedder: Embedder;
-  model: InstalledModel;
+  spaces: ServedSpaces;
   defaults: { deadlineMs: number; degradation: Degradation };
   metrics: GatewayMetrics;
 }
 
 /** POST /v1/embeddings: one text takes the query lane, a list the bulk lane. */
 export const embeddingsHandler =
-  ({ embedder, model, defaults, metrics }: EmbeddingRouteParts): Handler =>
+  ({ spaces, defaults, metrics }: EmbeddingRouteParts): Handler =>
   async (request, response) => {
     const body = request.body as EmbeddingsRequest;
-    const inputType = checkModel(body, model);
+    const { served, inputType } = asked(body, spaces);
+    const { embedder, model } = served;
     const to = dimensionsOf(body, model);
     const signal = abortedWhenGone(response);
     const firstTierOnly = defaults.degradation === 'forbid';
@@ -73,16 +73,11 @@ function dimensionsOf({ dimensions }: EmbeddingsRequest, model: InstalledModel):
 }
 
 /** `<model>:query` asks for the query prompt where a client can't send `input_type`. */
-function checkModel(body: EmbeddingsRequest, model: InstalledModel): InputType {
+function asked(body: EmbeddingsRequest, spaces: ServedSpaces): { served: ServedSpace; inputType: InputType } {
   const asksForQuery = body.model.endsWith(QUERY_SUFFIX);
   const name = asksForQuery ? body.model.slice(0, -QUERY_SUFFIX.length) : body.model;
-  if (name !== model.name) {
-    throw new AppError(
-      'model_not_found',
-      `There is no model ${JSON.stringify(name)} here; this gateway serves ${model.name}.`,
-    );
-  }
-  return body.input_type ?? (asksForQuery ? 'query' : 'document');
+  const inputType = body.input_type ?? (asksForQuery ? 'query' : 'document');
+  return { served: spaces.named(name), inputType };
 }
 
 const toNumbers = (vector: Float32Array): number[] => Array.from(vector);
@@ -91,21 +86,19 @@ const toBase64 = (vector: Float32Array): string =>
 
 /** GET /v1/models */
 export const modelsHandler =
-  (embedder: Embedder, model: InstalledModel): Handler =>
+  (spaces: ServedSpaces): Handler =>
   (_request, response) => {
     const answer: ModelsResponse = {
       object: 'list',
-      data: [
-        {
-          id: model.name,
-          object: 'model',
-          created: 0,
-          owned_by: 'embergate',
-          space: embedder.space,
-          dimensions: model.space.dimensions,
-          maxTokens: model.maxTokens,
-        },
-      ],
+      data: spaces.all.map(({ id, model }) => ({
+        id: model.name,
+        object: 'model',
+        created: 0,
+        owned_by: 'embergate',
+        space: id,
+        dimensions: model.space.dimensions,
+        maxTokens: model.maxTokens,
+      })),
     };
     response.json(answer);
   };

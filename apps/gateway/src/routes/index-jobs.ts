@@ -4,6 +4,9 @@ import { AppError } from '@embergate/contracts/errors.ts';
 import { repoNameSchema } from '@embergate/contracts/http-search.ts';
 import { invalidRequest, type Handler } from '../app.ts';
 import { sendEvents } from '../http/sse.ts';
+import type { VectorStore } from '@embergate/vector-store/store.ts';
+import { spaceOfJob } from '../job-space.ts';
+import type { ServedSpaces } from '../served-spaces.ts';
 import { checkSource, repoNameOf } from '../source.ts';
 import type { IndexJobs } from '../ports.ts';
 
@@ -12,32 +15,31 @@ const listQuerySchema = z.strictObject({
 });
 const EVENT_INTERVAL_MS = 250;
 
+export interface CreateIndexJobParts {
+  jobs: IndexJobs;
+  indexRoots: readonly string[];
+  spaces: ServedSpaces;
+  store: VectorStore;
+}
+
 /** POST /v1/index-jobs */
 export const createIndexJobHandler =
-  (jobs: IndexJobs, { indexRoots, space }: { indexRoots: readonly string[]; space: string }): Handler =>
+  ({ jobs, indexRoots, spaces, store }: CreateIndexJobParts): Handler =>
   async (request, response) => {
     const body = request.body as IndexJobRequest;
-    if (body.source.type === 'vectors') expectSpace(body.source.space, space);
+    const newSpace = await spaceOfJob(body, { spaces, store });
     const source = await checkSource(body.source, indexRoots);
-    const repo = repoNameSchema.safeParse(body.repo ?? repoNameOf(source));
+    const isMove = source.type === 'collection';
+    const repo = repoNameSchema.safeParse((isMove ? undefined : body.repo) ?? repoNameOf(source));
     if (!repo.success) {
       throw new AppError(
         'invalid_request',
         'repo: the last part of the source is no name for a repo; give one.',
       );
     }
-    const job = await jobs.add({ ...body, source, repo: repo.data });
+    const job = await jobs.add({ ...body, source, repo: repo.data, newSpace });
     response.status(202).location(`/v1/index-jobs/${job.id}`).json(job);
   };
-
-function expectSpace(declared: string, own: string): void {
-  if (declared === own) return;
-  const remedy = 'Start it with the EMBEDDING_MODEL that made them, or embed the chunks with its own.';
-  throw new AppError(
-    'space_mismatch',
-    `The vectors are of ${declared}, and this gateway's are of ${own}. ${remedy}`,
-  );
-}
 
 export const listIndexJobsHandler =
   (jobs: IndexJobs): Handler =>

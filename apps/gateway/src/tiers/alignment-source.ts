@@ -1,9 +1,8 @@
 import type { AlignmentReference, CanaryText } from '@embergate/contracts/alignment.ts';
 import { spaceId, type EmbeddingSpace } from '@embergate/contracts/space.ts';
-import { embeddedHash } from '@embergate/ingestion/hash.ts';
-import { embeddedText } from '@embergate/ingestion/embedded-text.ts';
+import { storedText } from '@embergate/ingestion/stored-text.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
-import type { SampledRow, VectorStore } from '@embergate/vector-store/store.ts';
+import type { CollectionStamp, SampledRow, VectorStore } from '@embergate/vector-store/store.ts';
 import type { TextTokens } from '../text-tokens.ts';
 
 export interface AlignmentSourceParts {
@@ -84,13 +83,23 @@ export class AlignmentSource {
   async #sample(): Promise<Row[]> {
     const { store } = this.#parts;
     const stamps = await store.listCollections();
-    const ours = shuffled(stamps.filter((stamp) => spaceId(stamp.space) === this.#spaceId));
-    const some = ours.slice(0, COLLECTIONS);
+    const some = shuffled(stamps.filter((stamp) => this.#fieldOf(stamp) !== null)).slice(0, COLLECTIONS);
     const perCollection = Math.floor(ROWS / some.length);
-    const samples = some.map(async ({ name }) =>
-      (await store.sampleRows(name, perCollection)).map((row) => ({ ...row, collection: name })),
-    );
+    const samples = some.map(async (stamp) => {
+      const field = this.#fieldOf(stamp) ?? 'vector';
+      const rows = await store.sampleRows(stamp.name, perCollection);
+      return rows.flatMap((row) => {
+        const vector = row[field];
+        return vector ? [{ ...row, vector, collection: stamp.name }] : [];
+      });
+    });
     return (await Promise.all(samples)).flat();
+  }
+
+  /** Where a collection keeps vectors of this space; null where it has none. */
+  #fieldOf({ space, secondSpace }: CollectionStamp): 'vector' | 'secondVector' | null {
+    if (spaceId(space) === this.#spaceId) return 'vector';
+    return secondSpace && spaceId(secondSpace) === this.#spaceId ? 'secondVector' : null;
   }
 
   /** Null where none of the rows' texts can be embedded again. */
@@ -110,7 +119,7 @@ export class AlignmentSource {
     const { space, texts } = this.#parts;
     const byHash = new Map(rows.map((row) => [row.embeddedHash, row]));
     const known = [...byHash.values()]
-      .map((row) => ({ row, text: textOf(row) ?? '' }))
+      .map((row) => ({ row, text: storedText(row) ?? '' }))
       .filter(({ text }) => text.length >= LEAST_CHARACTERS)
       .sort((x, y) => x.text.length - y.text.length);
     const usual = known.slice(SHORT_CANARIES).at((known.length - SHORT_CANARIES) / 2);
@@ -120,12 +129,6 @@ export class AlignmentSource {
       return { row, canary: { collection, text: space.prompts.document + text, ids } };
     });
   }
-}
-
-/** What was embedded for a row, where that can be told from the row: its head and its text, or its text alone. */
-function textOf(row: SampledRow): string | null {
-  const candidates = [embeddedText({ ...row, signature: '' }), row.text];
-  return candidates.find((text) => text.trim() !== '' && embeddedHash(text) === row.embeddedHash) ?? null;
 }
 
 const shuffled = <T>(values: readonly T[]): T[] =>

@@ -1,4 +1,4 @@
-import type { Cluster, LaneDepth } from '@embergate/contracts/http-cluster.ts';
+import type { Cluster, LaneDepth, SpaceStatus } from '@embergate/contracts/http-cluster.ts';
 import { LANES, type Heartbeat, type TierName } from '@embergate/contracts/tiers.ts';
 import type { WorkerView } from '@embergate/embedding/transport.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
@@ -14,7 +14,6 @@ import type { TierBoard } from './tier-board.ts';
 
 export interface ClusterStatusParts {
   space: string;
-  store: string;
   board: TierBoard;
   workers: WorkerView;
   lanes: LaneDepths;
@@ -59,8 +58,8 @@ export class ClusterStatus {
   }
 
   /** While the queue is away: what was last known, and that it is away. */
-  async describe(): Promise<Cluster> {
-    const { board, lanes, space, store } = this.#parts;
+  async describe(): Promise<SpaceStatus> {
+    const { board, lanes, space } = this.#parts;
     const reading = Promise.all([lanes.depths(space, board.tiers), board.refresh()]);
     let queue: Cluster['queue'] = 'ok';
     try {
@@ -69,28 +68,30 @@ export class ClusterStatus {
       queue = 'down';
     }
     const tiers = board.tiers.map((tier) => this.#describe(tier));
-    return { queue, tiers, lanes: [...this.#depths], space, store };
+    return { queue, tiers, lanes: [...this.#depths], space };
   }
 
+  /** Adds what is known of this space to gauges that were reset. */
   fill(gauges: TierGauges): void {
-    const { board, workers } = this.#parts;
-    for (const gauge of Object.values(gauges)) gauge.reset();
-    for (const { tier, state } of workers.living()) gauges.workers.inc({ tier, state });
-    for (const { tier, lane, tokens } of this.#depths) gauges.queueTokens.set({ tier, lane }, tokens);
+    const { board, space, workers } = this.#parts;
+    for (const { tier, state } of workers.living().filter((beat) => beat.space === space))
+      gauges.workers.inc({ space, tier, state });
+    for (const { tier, lane, tokens } of this.#depths) gauges.queueTokens.set({ space, tier, lane }, tokens);
     for (const tier of board.tiers) {
+      const labels = { space, tier };
       const view = board.view(tier);
       const { breaker } = board.load(tier);
       const backlogMs = waitMs(view);
       const required = this.#required.get(tier);
       // Not known yet is not zero: an autoscaler would take it at its word.
-      if (required !== undefined) gauges.requiredWorkers.set({ tier }, required);
-      if (backlogMs !== null) gauges.backlogSeconds.set({ tier }, backlogMs / 1_000);
-      gauges.breakerState.set({ tier }, BREAKER_LEVELS[stateOf(breaker)]);
+      if (required !== undefined) gauges.requiredWorkers.set(labels, required);
+      if (backlogMs !== null) gauges.backlogSeconds.set(labels, backlogMs / 1_000);
+      gauges.breakerState.set(labels, BREAKER_LEVELS[stateOf(breaker)]);
       const beats = board.beatsOf(tier);
       const alignment = worstAlignment(beats);
-      if (alignment !== null) gauges.alignmentCosine.set({ tier }, alignment);
+      if (alignment !== null) gauges.alignmentCosine.set(labels, alignment);
       const batchTokens = beats.map((beat) => beat.batchTokens).filter((tokens) => tokens > 0);
-      if (batchTokens.length > 0) gauges.batchTokens.set({ tier }, sum(batchTokens) / batchTokens.length);
+      if (batchTokens.length > 0) gauges.batchTokens.set(labels, sum(batchTokens) / batchTokens.length);
     }
   }
 
