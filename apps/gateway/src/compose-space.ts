@@ -19,7 +19,7 @@ import type { VectorStore } from '@embergate/vector-store/store.ts';
 import { randomUUID } from 'node:crypto';
 import { Coalescer } from './coalescer.ts';
 import { Embedder } from './embedder.ts';
-import type { GatewayMetrics } from './metrics.ts';
+import type { GatewayMetrics, SpaceLabels } from './metrics.ts';
 import type { DemandCounts } from './ports.ts';
 import { QueryCache } from './query-cache.ts';
 import type { ServedSpace } from './served-spaces.ts';
@@ -49,10 +49,11 @@ export interface SharedParts {
 /** Starts what one space needs: its tiers are watched, routed to and protected by breakers without regard to any other's. */
 export async function composeSpace(
   shared: SharedParts,
-  { model, tiers }: { model: InstalledModel; tiers: readonly TierName[] },
+  { model, tiers, isFirst }: { model: InstalledModel; tiers: readonly TierName[]; isFirst: boolean },
 ): Promise<ServedSpace> {
   const { log, lifecycle, redis, clock, sender, workers, store, metrics } = shared;
   const space = spaceId(model.space);
+  const labels: SpaceLabels = isFirst ? {} : { space };
   const [firstTier] = tiers as [TierName];
   const tokenizer = await loadTokenizer(model.tokenizerPath, { maxTokens: model.maxTokens });
   const texts = new TextTokens(model, tokenizer);
@@ -69,7 +70,7 @@ export async function composeSpace(
   alignment.start();
   lifecycle.onClose('alignment source', () => alignment.stop());
   const demand = countDemand(new DemandLedger(redis, clock, space), (tier, tokens) =>
-    metrics.demandTokens.inc({ space, tier }, tokens),
+    metrics.demandTokens.inc({ tier, ...labels }, tokens),
   );
   const isQueueKnown = (): boolean => workers.isKnown();
   const whyNotFirst = (): string => `${firstTier}_${whyNot(board.view(firstTier), {})}`;
@@ -95,16 +96,26 @@ export async function composeSpace(
       demand,
       isQueueKnown,
       hedges: new HedgeBudget(shared.hedgePercent),
-      onAttempt: (tier, outcome) => metrics.embedRequests.inc({ space, tier, outcome }),
+      onAttempt: (tier, outcome) => metrics.embedRequests.inc({ tier, outcome, ...labels }),
     }),
     bulk: bulkTo(tiers),
     bulkToFirst: bulkTo([firstTier]),
     whyNotFirst,
     isQueueKnown,
     metrics,
+    labels,
   });
   const { queryDeadlineMs } = shared;
-  const status = new ClusterStatus({ space, board, workers, lanes: sender, demand, queryDeadlineMs, log });
+  const status = new ClusterStatus({
+    space,
+    labels,
+    board,
+    workers,
+    lanes: sender,
+    demand,
+    queryDeadlineMs,
+    log,
+  });
   await status.start();
   lifecycle.onClose('cluster status', () => status.stop());
   return { id: space, model, tiers, embedder, status };

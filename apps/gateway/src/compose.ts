@@ -97,7 +97,8 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
   const metrics = createGatewayMetrics();
   const shared = { ...parts, redis, clock, sender, workers, store, metrics };
   const served: ServedSpace[] = [];
-  for (const one of models) served.push(await composeSpace(shared, one));
+  for (const [index, one] of models.entries())
+    served.push(await composeSpace(shared, { ...one, isFirst: index === 0 }));
   const spaces = new ServedSpaces(served as [ServedSpace, ...ServedSpace[]]);
   const gauges = createTierGauges(metrics.registry);
   const defaults = { deadlineMs: parts.queryDeadlineMs, degradation: parts.degradation };

@@ -8,7 +8,7 @@ import { embedMany } from '@embergate/embedding/bulk.ts';
 import type { InstalledModel } from '@embergate/models/installed-model.ts';
 import { round, type EmbeddedQuery } from '@embergate/retrieval/search.ts';
 import type { Coalescer } from './coalescer.ts';
-import type { GatewayMetrics } from './metrics.ts';
+import type { GatewayMetrics, SpaceLabels } from './metrics.ts';
 import { queryCacheKey, type QueryCache } from './query-cache.ts';
 import type { TextTokens } from './text-tokens.ts';
 import { queueSilent } from './tiers/query-admission.ts';
@@ -31,6 +31,7 @@ export interface EmbedderParts {
   /** Why the first declared tier takes nothing now, as answers say it. */
   whyNotFirst: () => string;
   metrics: GatewayMetrics;
+  labels: SpaceLabels;
 }
 
 interface EmbedOneOptions {
@@ -73,7 +74,7 @@ export class Embedder {
     { deadlineMs, firstTierOnly = false, signal }: EmbedOneOptions,
   ): Promise<EmbeddedQuery & { tokens: number }> {
     const startedAt = performance.now();
-    const { texts, inFlight, metrics } = this.#parts;
+    const { texts, inFlight, metrics, labels } = this.#parts;
     const { inputs, prompted, tokens, warnings, ms: tokenizeMs } = texts.encode([text], inputType);
     const [ids = new Uint32Array()] = inputs;
     const [asRead = ''] = prompted;
@@ -97,10 +98,12 @@ export class Embedder {
         throw signal?.aborted ? error : this.#withReason(error);
       });
     const tookMs = performance.now() - startedAt;
-    metrics.embedSeconds.observe({ space: this.space, tier: made.tier, stage: 'total' }, tookMs / 1_000);
+    metrics.embedSeconds.observe({ tier: made.tier, stage: 'total', ...labels }, tookMs / 1_000);
     if (!made.cached) {
-      const labels = { space: this.space, tier: made.tier, stage: 'inference' };
-      metrics.embedSeconds.observe(labels, made.inferenceMs / 1_000);
+      metrics.embedSeconds.observe(
+        { tier: made.tier, stage: 'inference', ...labels },
+        made.inferenceMs / 1_000,
+      );
     }
     const report = this.#report(made, tookMs);
     return {

@@ -2,6 +2,11 @@ import { Counter, createRegistry, Gauge, Histogram, type Registry } from '@ember
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
+/**
+ * Which space a series is of: none for the gateway's first one, whose series are those of the contract.
+ */
+export type SpaceLabels = { space?: string };
+
 export interface GatewayMetrics {
   registry: Registry;
   embedRequests: Counter;
@@ -21,13 +26,13 @@ export function createGatewayMetrics(): GatewayMetrics {
     embedRequests: new Counter({
       name: 'embergate_embed_requests_total',
       help: 'Attempts to embed a query by tier and outcome (ok, abandoned, or an error code)',
-      labelNames: ['space', 'tier', 'outcome'],
+      labelNames: ['tier', 'outcome', 'space'],
       registers,
     }),
     embedSeconds: new Histogram({
       name: 'embergate_embed_seconds',
       help: 'Seconds a query embedding took, by tier and stage',
-      labelNames: ['space', 'tier', 'stage'],
+      labelNames: ['tier', 'stage', 'space'],
       buckets: SECONDS,
       registers,
     }),
@@ -40,7 +45,7 @@ export function createGatewayMetrics(): GatewayMetrics {
     demandTokens: new Counter({
       name: 'embergate_demand_tokens_total',
       help: 'Tokens that queries asked of a tier, diverted and refused ones included',
-      labelNames: ['space', 'tier'],
+      labelNames: ['tier', 'space'],
       registers,
     }),
     cacheLookups: new Counter({
@@ -64,30 +69,30 @@ export function createTierGauges(registry: Registry) {
   const gauge = <Labels extends string>(name: string, help: string, labelNames: Labels[]) =>
     new Gauge({ name: `embergate_${name}`, help, labelNames, registers: [registry] });
   return {
-    workers: gauge('workers', 'Living workers by tier and state', ['space', 'tier', 'state']),
+    workers: gauge('workers', 'Living workers by tier and state', ['tier', 'state', 'space']),
     requiredWorkers: gauge('required_workers', 'Workers that the demand asks for, by tier', [
-      'space',
       'tier',
+      'space',
     ]),
     queueTokens: gauge('queue_tokens', 'Tokens admitted or sent and not answered yet', [
-      'space',
       'tier',
       'lane',
+      'space',
     ]),
     backlogSeconds: gauge('backlog_seconds', 'Seconds until a query that arrives now is begun', [
-      'space',
       'tier',
+      'space',
     ]),
     breakerState: gauge('breaker_state', 'The tier’s circuit breaker: 0 closed, 1 half open, 2 open', [
-      'space',
       'tier',
+      'space',
     ]),
     alignmentCosine: gauge(
       'alignment_cosine',
       'Cosine of the tier’s vectors with those of the collections, by its worst worker',
-      ['space', 'tier'],
+      ['tier', 'space'],
     ),
-    batchTokens: gauge('batch_tokens', 'Mean padded tokens of the last batches', ['space', 'tier']),
+    batchTokens: gauge('batch_tokens', 'Mean padded tokens of the last batches', ['tier', 'space']),
   };
 }
 export type TierGauges = ReturnType<typeof createTierGauges>;

@@ -50,6 +50,7 @@ async function embedder() {
     whyNotFirst: () => 'gpu_starting',
     isQueueKnown: () => workers.isKnown(),
     metrics: createGatewayMetrics(),
+    labels: {},
   });
   const ask = (text: string, options: { firstTierOnly?: boolean; signal?: AbortSignal } = {}) =>
     made.embedOne(text, 'query', { deadlineMs: 2_000, ...options });

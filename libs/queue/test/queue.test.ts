@@ -147,7 +147,7 @@ describe('jobs and answers over a real queue', () => {
 
     it('a move of a collection goes with no other job of it, and jobs of other collections with it', async () => {
       const jobs = await indexQueue();
-      const move = { ...payload, repo: '*', source: { type: 'collection', models: ['m'] } } as const;
+      const move = { ...payload, repo: '*', source: { type: 'collection' as const, models: ['m'] } };
       const { id } = await jobs.add(payload);
       await expect(jobs.add(move)).rejects.toMatchObject({ code: 'job_running', details: { jobId: id } });
       await jobs.cancel(id);

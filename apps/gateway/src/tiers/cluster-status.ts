@@ -7,13 +7,14 @@ import { stateOf } from '@embergate/routing/breaker.ts';
 import { requiredWorkers } from '@embergate/routing/required-workers.ts';
 import { TierStateTracker, type TierState } from '@embergate/routing/tier-state.ts';
 import { predictArrivalMs, tokensPerMs, waitMs } from '@embergate/routing/tier-view.ts';
-import type { TierGauges } from '../metrics.ts';
+import type { SpaceLabels, TierGauges } from '../metrics.ts';
 import type { DemandCounts, LaneDepths } from '../ports.ts';
 import { queueSilent } from './query-admission.ts';
 import type { TierBoard } from './tier-board.ts';
 
 export interface ClusterStatusParts {
   space: string;
+  labels: SpaceLabels;
   board: TierBoard;
   workers: WorkerView;
   lanes: LaneDepths;
@@ -73,12 +74,13 @@ export class ClusterStatus {
 
   /** Adds what is known of this space to gauges that were reset. */
   fill(gauges: TierGauges): void {
-    const { board, space, workers } = this.#parts;
+    const { board, labels: ofSpace, space, workers } = this.#parts;
     for (const { tier, state } of workers.living().filter((beat) => beat.space === space))
-      gauges.workers.inc({ space, tier, state });
-    for (const { tier, lane, tokens } of this.#depths) gauges.queueTokens.set({ space, tier, lane }, tokens);
+      gauges.workers.inc({ tier, state, ...ofSpace });
+    for (const { tier, lane, tokens } of this.#depths)
+      gauges.queueTokens.set({ tier, lane, ...ofSpace }, tokens);
     for (const tier of board.tiers) {
-      const labels = { space, tier };
+      const labels = { tier, ...ofSpace };
       const view = board.view(tier);
       const { breaker } = board.load(tier);
       const backlogMs = waitMs(view);

@@ -168,7 +168,7 @@ export class TierWorld {
       hedges: new HedgeBudget(hedgePercent),
       onAttempt: (tier, outcome) => attempts.push(`${tier} ${outcome}`),
     });
-    const parts = { space: SPACE, store: 'none', board, workers, lanes: sender, demand, log };
+    const parts = { space: SPACE, labels: {}, board, workers, lanes: sender, demand, log };
     const status = new ClusterStatus({ ...parts, queryDeadlineMs: 2_000 });
     this.#onReset.push(() => status.stop());
     await board.refresh();
