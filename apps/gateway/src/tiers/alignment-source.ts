@@ -38,6 +38,7 @@ export class AlignmentSource {
   readonly #parts: AlignmentSourceParts;
   readonly #spaceId: string;
   #isLooking = false;
+  #isFailing = false;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(parts: AlignmentSourceParts) {
@@ -70,9 +71,11 @@ export class AlignmentSource {
   async #publish(): Promise<void> {
     const { references, log } = this.#parts;
     const rows = await this.#sample().catch((error: unknown) => {
-      log.debug({ err: error }, 'the collections could not be sampled');
+      // Said once, and not every few seconds for as long as a store is away.
+      log[this.#isFailing ? 'debug' : 'warn']({ err: error }, 'the collections could not be sampled');
       return null;
     });
+    this.#isFailing = rows === null;
     const reference = rows && this.#referenceOf(rows);
     if (reference) return references.publish(this.#spaceId, reference, 3 * EVERY_MS);
     if (rows && rows.length > 0) return;

@@ -141,6 +141,24 @@ describe('what a gateway says that models are to be compared with', () => {
     expect([state.sampled, state.told]).toEqual([2, []]);
   });
 
+  it('holds the second vectors of collections whose second space it is', async () => {
+    const { state, source } = scene();
+    state.collections = [
+      {
+        name: 'both',
+        space: { ...space, revision: 'r2', dimensions: 3 },
+        secondSpace: space,
+      } as CollectionStamp,
+    ];
+    state.rows = [{ ...rowOf(1, 20), vector: Float32Array.of(9, 9, 9), secondVector: Float32Array.of(1, 0) }];
+    source.start();
+    await vi.advanceTimersByTimeAsync(0);
+    source.stop();
+    expect(state.told).toMatchObject([
+      { dimensions: 2, sample: Float32Array.of(1, 0), canaries: [{ collection: 'both' }] },
+    ]);
+  });
+
   it('is nothing of collections of another space', async () => {
     const { state, source } = scene();
     state.collections = [{ name: 'other', space: { ...space, revision: 'r2' } } as CollectionStamp];
