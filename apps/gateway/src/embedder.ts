@@ -74,7 +74,7 @@ export class Embedder {
     { deadlineMs, firstTierOnly = false, signal }: EmbedOneOptions,
   ): Promise<EmbeddedQuery & { tokens: number }> {
     const startedAt = performance.now();
-    const { texts, inFlight, metrics, labels } = this.#parts;
+    const { texts, inFlight } = this.#parts;
     const { inputs, prompted, tokens, warnings, ms: tokenizeMs } = texts.encode([text], inputType);
     const [ids = new Uint32Array()] = inputs;
     const [asRead = ''] = prompted;
@@ -98,13 +98,7 @@ export class Embedder {
         throw signal?.aborted ? error : this.#withReason(error);
       });
     const tookMs = performance.now() - startedAt;
-    metrics.embedSeconds.observe({ tier: made.tier, stage: 'total', ...labels }, tookMs / 1_000);
-    if (!made.cached) {
-      metrics.embedSeconds.observe(
-        { tier: made.tier, stage: 'inference', ...labels },
-        made.inferenceMs / 1_000,
-      );
-    }
+    this.#observe(made, tookMs);
     const report = this.#report(made, tookMs);
     return {
       vector: made.vector,
@@ -174,6 +168,12 @@ export class Embedder {
     const made = { vector: answer.vectors, tier, variant, device, reason };
     cache.put(cacheKey, made);
     return { ...made, cached: false, predictedMs, admissionMs, inferenceMs };
+  }
+
+  #observe({ tier, cached, inferenceMs }: MadeVector, tookMs: number): void {
+    const { metrics, labels } = this.#parts;
+    metrics.embedSeconds.observe({ tier, stage: 'total', ...labels }, tookMs / 1_000);
+    if (!cached) metrics.embedSeconds.observe({ tier, stage: 'inference', ...labels }, inferenceMs / 1_000);
   }
 
   #rank(tier: string): number {
