@@ -6,9 +6,9 @@ import {
   type ExportedChunk,
 } from '@embergate/contracts/chunk-export.ts';
 import { AppError } from '@embergate/contracts/errors.ts';
-import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, rename, rm, writeFile, type FileHandle } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { NewFolder } from '@embergate/platform/new-folder.ts';
+import { open, readdir, writeFile, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { ChunkPage, ChunkSource } from './chunk-source.ts';
 import { chunkKey } from './hash.ts';
 
@@ -40,15 +40,15 @@ export interface ExportProgress {
 export async function exportChunks(source: ChunkSource, options: ExportOptions): Promise<ChunkExport> {
   const { out } = options;
   await expectExportFolder(out);
-  const folder = besideOf(out);
+  let folder: NewFolder | undefined;
   try {
-    await mkdir(folder, { recursive: true });
-    const written = await writeExport(source, folder, options);
+    folder = await NewFolder.make(out);
+    const written = await writeExport(source, folder.path, options);
     await source.expectUnchanged();
-    await replace(out, folder);
+    await folder.takePlace();
     return written;
   } catch (error) {
-    await rm(folder, { recursive: true, force: true }).catch(() => undefined);
+    await folder?.drop().catch(() => undefined);
     options.signal.throwIfAborted();
     throw failure(error, out);
   }
@@ -122,24 +122,6 @@ async function expectExportFolder(out: string): Promise<void> {
     const what = made.includes(VECTORS_FILE) ? VECTORS_FILE : made[0];
     throw new AppError('usage', `${out} holds ${what} beside an export. Choose another folder.`);
   }
-}
-
-const besideOf = (out: string): string =>
-  join(dirname(out), `.${basename(out)}.${randomBytes(4).toString('hex')}.tmp`);
-
-async function replace(out: string, folder: string): Promise<void> {
-  const old = besideOf(out);
-  const hadOld = await rename(out, old).then(
-    () => true,
-    () => false,
-  );
-  try {
-    await rename(folder, out);
-  } catch (error) {
-    if (hadOld) await rename(old, out);
-    throw error;
-  }
-  if (hadOld) await rm(old, { recursive: true, force: true });
 }
 
 function failure(error: unknown, out: string): unknown {

@@ -1,7 +1,7 @@
 import { AppError } from '@embergate/contracts/errors.ts';
-import { randomBytes } from 'node:crypto';
-import { copyFile, mkdir, readdir, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { NewFolder } from '@embergate/platform/new-folder.ts';
+import { copyFile, readdir } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { ONNX_FILE, writeManifest, writeWhole } from './build.ts';
 import { Checkpoint } from './checkpoint.ts';
 import type { Checkout } from './checkout.ts';
@@ -16,7 +16,7 @@ import {
 import { encoderGraph } from './encoder-graph.ts';
 import { placeEncoderWeights } from './encoder-weights.ts';
 import { encodeOnnxModel, FLOAT16, type Graph } from './onnx-writer.ts';
-import { isRunning, refused } from './partial-file.ts';
+import { refused } from './partial-file.ts';
 import type { Precision } from './placed-weights.ts';
 import { qwen2Graph } from './qwen2-graph.ts';
 import { placeQwen2Weights } from './qwen2-weights.ts';
@@ -64,47 +64,15 @@ export interface BuildOptions {
 export async function buildCheckout(checkout: Checkout, options: BuildOptions): Promise<InstalledModel> {
   const out = resolve(options.out);
   await expectBuildFolder(out);
-  await removeLeftovers(out);
   const checkpoint = await Checkpoint.open(checkout.folder);
-  const folder = besideOf(out);
-  await mkdir(folder, { recursive: true }).catch(refused(dirname(out)));
+  const folder = await NewFolder.make(out).catch(refused(dirname(out)));
   try {
-    const manifest = await buildIn(folder, { checkout, checkpoint, options });
-    await replace(out, folder);
+    const manifest = await buildIn(folder.path, { checkout, checkpoint, options });
+    await folder.takePlace().catch(refused(out));
     return describe(manifest, out);
   } catch (error) {
-    await rm(folder, { recursive: true, force: true });
+    await folder.drop();
     throw error;
-  }
-}
-
-/** A new name of this process's beside a folder. */
-const besideOf = (out: string): string =>
-  join(dirname(out), `.${basename(out)}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`);
-
-/** An older build stays until the new one is in its place. */
-async function replace(out: string, folder: string): Promise<void> {
-  const old = besideOf(out);
-  const hasOld = await rename(out, old).then(
-    () => true,
-    () => false,
-  );
-  try {
-    await rename(folder, out).catch(refused(out));
-  } catch (error) {
-    if (hasOld) await rename(old, out);
-    throw error;
-  }
-  await rm(old, { recursive: true, force: true });
-}
-
-/** What a build that was killed has left: gigabytes. */
-async function removeLeftovers(out: string): Promise<void> {
-  const prefix = `.${basename(out)}.`;
-  const names = await readdir(dirname(out)).catch(() => []);
-  for (const name of names.filter((entry) => entry.startsWith(prefix) && entry.endsWith('.tmp'))) {
-    const pid = Number(name.slice(prefix.length).split('.')[0]);
-    if (!isRunning(pid)) await rm(join(dirname(out), name), { recursive: true, force: true });
   }
 }
 

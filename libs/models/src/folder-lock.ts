@@ -3,7 +3,8 @@ import { link, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/pro
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { isRunning, refused } from './partial-file.ts';
+import { isRunning } from '@embergate/platform/is-running.ts';
+import { refused } from './partial-file.ts';
 
 /*
  *   none --write, if it isn't there--> held --touched every 5 s--> released (removed)

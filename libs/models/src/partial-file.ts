@@ -4,6 +4,7 @@ import { mkdir, open, readdir, rename, rm, type FileHandle } from 'node:fs/promi
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { AppError } from '@embergate/contracts/errors.ts';
+import { isRunning } from '@embergate/platform/is-running.ts';
 import { differenceOf, ExpectedSum, type ExpectedFile } from './expected-file.ts';
 
 const SUFFIX = '.part';
@@ -136,16 +137,6 @@ async function takeOver(place: { folder: string; file: ExpectedFile; path: strin
 
 function isBeingWritten(path: string, pid: number): boolean {
   return pid === process.pid ? inUse.has(path) : isRunning(pid);
-}
-
-/** Whether there is a process of that number, whoever owns it. */
-export function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }
 
 /** For `.catch()` of a write: a full or forbidden disk gets a code and says where. */

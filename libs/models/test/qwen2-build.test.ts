@@ -172,7 +172,7 @@ describe('a checkout that is damaged, hostile or something else', () => {
       message: expect.stringMatching(words),
     });
     expect(await readdir(root.path)).not.toContain(basename(out));
-    expect((await readdir(root.path)).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+    expect((await readdir(root.path)).filter((name) => name.startsWith('.'))).toEqual([]);
   };
   const edit = async (folder: string, name: string, change: (json: Record<string, unknown>) => void) => {
     const path = join(folder, name);
@@ -291,7 +291,7 @@ describe('a checkout that is damaged, hostile or something else', () => {
     const out = newFolder();
     const before = await build(folder, 'int8', out);
     // One that was killed has left gigabytes; no process has this number.
-    await mkdir(join(root.path, `.${basename(out)}.999999999.dead.tmp`));
+    await mkdir(join(root.path, `.${basename(out)}.999999999.0badcafe.new`));
     const interrupted = new AbortController();
     const building = buildCheckout(await readCheckout(folder), {
       variant: 'int4',
@@ -301,6 +301,6 @@ describe('a checkout that is damaged, hostile or something else', () => {
     });
     await expect(building).rejects.toThrow('Ctrl-C');
     await expect(findModel(out, { modelDir: root.path })).resolves.toEqual(before);
-    expect((await readdir(root.path)).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+    expect((await readdir(root.path)).filter((name) => name.startsWith('.'))).toEqual([]);
   });
 });
