@@ -1,4 +1,4 @@
-import { ALL_REPOS, type IndexJob } from '@embergate/contracts/index-job.ts';
+import type { IndexJob } from '@embergate/contracts/index-job.ts';
 import cliProgress from 'cli-progress';
 
 const LINE_INTERVAL_MS = 5_000;
@@ -75,7 +75,8 @@ function timeLeft(seconds: number | null): string {
 }
 
 /** A move is of no repository, but of all that the collection holds. */
-const subjectOf = ({ repo }: IndexJob): string => (repo === ALL_REPOS ? 'everything' : repo);
+const subjectOf = ({ repo, source }: IndexJob): string =>
+  source.type === 'collection' ? 'everything' : repo;
 
 /** One line that says what an ended job did. */
 export function jobSummary(job: IndexJob): string {

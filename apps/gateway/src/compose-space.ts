@@ -51,15 +51,16 @@ export async function composeSpace(
   shared: SharedParts,
   { model, tiers, isFirst }: { model: InstalledModel; tiers: readonly TierName[]; isFirst: boolean },
 ): Promise<ServedSpace> {
-  const { log, lifecycle, redis, clock, sender, workers, store, metrics } = shared;
+  const { lifecycle, redis, clock, sender, workers, store, metrics } = shared;
   const space = spaceId(model.space);
+  const log = shared.log.child({ space });
   const labels: SpaceLabels = isFirst ? {} : { space };
   const [firstTier] = tiers as [TierName];
   const tokenizer = await loadTokenizer(model.tokenizerPath, { maxTokens: model.maxTokens });
   const texts = new TextTokens(model, tokenizer);
   const admissions = new Admissions(redis, space);
   const board = new TierBoard({ tiers, space, workers, admissions, clock });
-  const breakers = composeBreakers(shared, { space, texts, board, admissions });
+  const breakers = composeBreakers({ ...shared, log }, { space, texts, board, admissions });
   const alignment = new AlignmentSource({
     store,
     references: new AlignmentReferences(redis),

@@ -5,7 +5,7 @@ import { openApiDocument } from '@embergate/contracts/openapi.ts';
 import type { ServedModel } from '@embergate/contracts/served-models.ts';
 import type { StoreChoice } from '@embergate/contracts/settings.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
-import { findModel, type InstalledModel } from '@embergate/models/installed-model.ts';
+import { findModel, servedName, type InstalledModel } from '@embergate/models/installed-model.ts';
 import type { Lifecycle } from '@embergate/platform/lifecycle.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 import { connectRedis } from '@embergate/queue/connection.ts';
@@ -147,14 +147,15 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
 async function findModels(
   parts: GatewayParts,
 ): Promise<{ model: InstalledModel; tiers: readonly TierName[] }[]> {
-  const { modelDir, catalogFile, model, dimensions, tiers } = parts;
-  const wanted = [{ model, dimensions, tiers }, ...parts.otherModels];
-  return Promise.all(
-    wanted.map(async (one) => ({
-      model: await findModel(one.model, { modelDir, catalogFile, dimensions: one.dimensions }),
-      tiers: one.tiers,
-    })),
-  );
+  const { modelDir, catalogFile, tiers } = parts;
+  const find = (model: string, dimensions: number | undefined): Promise<InstalledModel> =>
+    findModel(model, { modelDir, catalogFile, dimensions });
+  const first = { model: await find(parts.model, parts.dimensions), tiers };
+  const others = parts.otherModels.map(async ({ model: name, dimensions, tiers: own }) => {
+    const model = await find(name, dimensions);
+    return { model: { ...model, name: servedName(model.name, dimensions) }, tiers: own };
+  });
+  return [first, ...(await Promise.all(others))];
 }
 
 /** @throws AppError `port_in_use`. */

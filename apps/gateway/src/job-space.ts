@@ -10,40 +10,40 @@ interface JobSpaceParts {
 }
 
 /**
- * The id of the space that a new collection of the job would lie in: of the model that is named, of the vectors that are
- * brought, else the first. An existing collection is asked only where there is something to get wrong, so that jobs are
+ * The ids of a move's spaces; else of the one that a new collection of the job would lie in: of the model that is named, of
+ * the vectors that are brought, else the first. An existing collection is asked only where there is something to get wrong, so that jobs are
  * taken while the store is away.
  *
  * @throws AppError `model_not_found`; `space_mismatch` where the collection, the model and the vectors do not agree;
  * `collection_not_found` for a move of what is not there.
  */
-export async function spaceOfJob(
+export async function spacesOfJob(
   { source, collection, model }: IndexJobRequest,
   { spaces, store }: JobSpaceParts,
-): Promise<string> {
-  if (source.type === 'collection') return spaceOfMove(source.models, { spaces, store, collection });
+): Promise<string[]> {
+  if (source.type === 'collection') return spacesOfMove(source.models, { spaces, store, collection });
   const named = model === undefined ? null : spaces.named(model).id;
   const declared = source.type === 'vectors' ? source.space : null;
   const wanted = named ?? declared ?? spaces.first.id;
   if (declared !== null) expectSpace(declared, named === null ? spaces.all.map(({ id }) => id) : [named]);
-  if (named === null && declared === null) return wanted;
+  if (named === null && declared === null) return [wanted];
   const stamp = await existing(store, collection);
   if (stamp && spaceId(stamp.space) !== wanted) {
     const what = `The collection "${collection}" lies in ${spaceId(stamp.space)}, not in ${wanted}`;
     throw new AppError('space_mismatch', `${what}. Move it there with: embergate collections move.`);
   }
-  return wanted;
+  return [wanted];
 }
 
-async function spaceOfMove(
+async function spacesOfMove(
   models: readonly string[],
   { spaces, store, collection }: JobSpaceParts & { collection: string },
-): Promise<string> {
+): Promise<string[]> {
   const ids = models.map((model) => spaces.named(model).id);
   if (new Set(ids).size < ids.length)
     throw new AppError('invalid_request', 'source.models: the second model must be another one.');
   await store.getCollection(collection);
-  return ids[0] as string;
+  return ids;
 }
 
 function expectSpace(declared: string, own: readonly string[]): void {

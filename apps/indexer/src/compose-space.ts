@@ -47,7 +47,6 @@ export async function composeSpace(
   const onMissed = (tier: TierName): void => ledger.wantBulk(tier);
   const embedder = new BulkEmbedder({ transport: sender, workers, space, tiers, onMissed, log });
   return {
-    name: model.name,
     chunker,
     embedding: {
       space,

@@ -1,12 +1,13 @@
 import type { ServedModel } from '@embergate/contracts/served-models.ts';
 import type { StoreChoice } from '@embergate/contracts/settings.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
-import { sweep } from '@embergate/ingestion/sweep.ts';
+import { sweep, sweepSuccessors } from '@embergate/ingestion/sweep.ts';
 import type { Lifecycle } from '@embergate/platform/lifecycle.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 import { connectRedis } from '@embergate/queue/connection.ts';
 import { EmbedSender } from '@embergate/queue/embed-sender.ts';
 import { HeartbeatWatch } from '@embergate/queue/heartbeats.ts';
+import { IndexQueue } from '@embergate/queue/index-queue.ts';
 import { IndexReceiver } from '@embergate/queue/index-receiver.ts';
 import { RedisClock } from '@embergate/queue/redis-clock.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
@@ -61,19 +62,25 @@ export async function composeIndexer(parts: IndexerParts): Promise<void> {
   });
   const receiver = new IndexReceiver({ redis, concurrency: CONCURRENCY, handler, log });
   lifecycle.onClose('index queue', () => receiver.close());
-  sweepRegularly(parts, store);
+  const jobs = new IndexQueue(redis);
+  lifecycle.onClose('index jobs', () => jobs.close());
+  sweepRegularly(parts, { store, jobs });
   await removeOldClones(clonesDir).catch((error: unknown) => {
     log.warn({ err: error }, 'old clones could not be removed');
   });
 }
 
-function sweepRegularly({ log, lifecycle }: IndexerParts, store: VectorStore): void {
+function sweepRegularly(
+  { log, lifecycle }: IndexerParts,
+  { store, jobs }: { store: VectorStore; jobs: IndexQueue },
+): void {
   let sweeping = false;
   const sweepOnce = async (): Promise<void> => {
     if (sweeping) return;
     sweeping = true;
     try {
       await sweep(store, Date.now());
+      await sweepSuccessors(store, (jobId) => jobs.isUnended(jobId));
     } catch (error) {
       log.warn({ err: error }, 'sweep failed');
     } finally {

@@ -5,7 +5,7 @@ import {
   type SkippedFile,
 } from '@embergate/contracts/index-job.ts';
 import { runIndex } from '@embergate/ingestion/index-run.ts';
-import { moveCollection, undoMove, type MoveParts } from '@embergate/ingestion/move-collection.ts';
+import { moveCollection } from '@embergate/ingestion/move-collection.ts';
 import type { ProgressListener } from '@embergate/ingestion/run-progress.ts';
 import { abandonRun, undoRun } from '@embergate/ingestion/sweep.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
@@ -45,7 +45,7 @@ export const indexJobHandler =
     const { source } = task.payload;
     const work =
       source.type === 'collection'
-        ? moveWork(parts, { ...task, models: source.models }, onProgress)
+        ? moveWork(parts, task, onProgress)
         : runWork(parts, { ...task, source }, { tell, onProgress });
     try {
       signal.throwIfAborted();
@@ -89,11 +89,15 @@ function runWork(
   { jobId, payload, source, signal }: IndexTask & { source: RunSource },
   { tell, onProgress }: Telling,
 ): JobWork {
-  const { collection, repo, mode, newSpace } = payload;
+  const { collection, repo, mode, model, spaces: [newSpace] = [] } = payload;
   const run = { collection, runId: jobId };
   return {
     run: async () => {
-      const { first, second } = await spaces.of(store, { collection, newSpace });
+      const { first, second } = await spaces.of(store, {
+        collection,
+        newSpace,
+        isFixed: model !== undefined,
+      });
       const { openSource, commit, remove } = await bringSource(source, {
         chunker: first.chunker,
         space: first.embedding.space,
@@ -114,18 +118,17 @@ function runWork(
 
 function moveWork(
   { store, spaces }: IndexJobParts,
-  { jobId, payload: { collection }, models, signal }: IndexTask & { models: readonly string[] },
+  { jobId, payload: { collection, spaces: ids = [] }, signal }: IndexTask,
   onProgress: ProgressListener,
 ): JobWork {
-  const move = { moveId: jobId, collection };
-  const parts = (): MoveParts => {
-    const [first = '', second] = models;
-    const secondSpace = second === undefined ? null : spaces.named(second).embedding;
-    return { store, first: spaces.named(first).embedding, second: secondSpace };
-  };
+  const drop = (): Promise<'dropped' | 'replaced'> => store.dropSuccessor(collection, jobId);
   return {
-    run: () => moveCollection(parts(), { ...move, signal, onProgress }),
-    undo: () => undoMove(parts(), move),
-    giveUp: () => store.dropSuccessor(collection, jobId),
+    run: async () => {
+      const { first, second } = spaces.withIds(ids);
+      const parts = { store, first: first.embedding, second: second?.embedding ?? null };
+      await moveCollection(parts, { moveId: jobId, collection, signal, onProgress });
+    },
+    undo: async () => (await drop()) === 'dropped',
+    giveUp: async () => void (await drop()),
   };
 }

@@ -6,8 +6,6 @@ import type { CollectionStamp, VectorStore } from '@embergate/vector-store/store
 
 /** A space that this indexer writes, and how its model wants code to be cut. */
 export interface IndexedSpace {
-  /** The model's name. */
-  name: string;
   embedding: SpaceEmbedding;
   chunker: Chunker;
 }
@@ -16,6 +14,12 @@ export interface IndexedSpace {
 export interface CollectionWriters {
   first: IndexedSpace;
   second: IndexedSpace | null;
+}
+
+interface WantedSpace {
+  collection: string;
+  newSpace: string | undefined;
+  isFixed: boolean;
 }
 
 /** The spaces of this indexer: that of EMBEDDING_MODEL first, then those of OTHER_EMBEDDING_MODELS. */
@@ -28,11 +32,12 @@ export class IndexedSpaces {
 
   /**
    * @param newSpace id of the space of a collection that is not there yet; default: the first.
-   * @throws AppError `space_mismatch` where one of the collection's spaces is none of this indexer's.
+   * @param isFixed the collection must lie in that space, also where it is there.
+   * @throws AppError `space_mismatch` where it does not, or where one of its spaces is none of this indexer's.
    */
   async of(
     store: Pick<VectorStore, 'getCollection'>,
-    { collection, newSpace }: { collection: string; newSpace: string | undefined },
+    { collection, newSpace, isFixed }: WantedSpace,
   ): Promise<CollectionWriters> {
     const stamp = await existing(store, collection);
     if (!stamp) {
@@ -40,15 +45,19 @@ export class IndexedSpaces {
       return { first, second: null };
     }
     const { space, secondSpace } = stamp;
+    if (isFixed && spaceId(space) !== newSpace) {
+      const what = `The collection "${collection}" lies in ${spaceId(space)}, and the job is meant for ${newSpace}`;
+      throw new AppError('space_mismatch', `${what}. Index into another collection, or move this one.`);
+    }
     return { first: this.#in(space), second: secondSpace && this.#in(secondSpace) };
   }
 
-  /** @throws AppError `model_not_found`. */
-  named(name: string): IndexedSpace {
-    const found = this.#all.find((one) => one.name === name);
-    if (found) return found;
-    const names = this.#all.map((one) => one.name).join(', ');
-    throw new AppError('model_not_found', `This indexer embeds by ${names}, not by ${JSON.stringify(name)}.`);
+  /**
+   * @param ids those of a move, the first one first.
+   * @throws AppError `space_mismatch` where one is none of this indexer's.
+   */
+  withIds([first = '', second]: readonly string[]): CollectionWriters {
+    return { first: this.#withId(first), second: second === undefined ? null : this.#withId(second) };
   }
 
   #in(space: EmbeddingSpace): IndexedSpace {
@@ -61,7 +70,7 @@ export class IndexedSpaces {
     if (found) return found;
     throw new AppError(
       'space_mismatch',
-      `The collection lies in the space ${id}, this indexer embeds in ${ids.join(', ')}. Add the collection's model to OTHER_EMBEDDING_MODELS.`,
+      `The job needs the space ${id}, and this indexer embeds in ${ids.join(', ')}. Give it the gateway's EMBEDDING_MODEL and OTHER_EMBEDDING_MODELS.`,
     );
   }
 }

@@ -49,8 +49,11 @@ export const ALL_REPOS = '*';
 
 /** The same request as it lies in the queue: nothing left to default. */
 export const indexJobPayloadSchema = indexJobRequestSchema.required({ repo: true }).extend({
-  /** Id of the space of a collection that is not there yet; default: the indexer's first. */
-  newSpace: z.string().optional(),
+  /**
+   * Ids of the spaces that the gateway meant: that of a collection which is not there yet, or those of a move. Default:
+   * the indexer's first.
+   */
+  spaces: z.array(z.string()).min(1).max(2).optional(),
 });
 export type IndexJobPayload = z.infer<typeof indexJobPayloadSchema>;
 

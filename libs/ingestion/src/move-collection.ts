@@ -14,6 +14,7 @@ import { embedHashes } from './embed-hashes.ts';
 import { chunkKey, embeddedHash } from './hash.ts';
 import { RunProgress, type ProgressListener } from './run-progress.ts';
 import type { SpaceEmbedding } from './run-request.ts';
+import { abandonRun, isPublished } from './sweep.ts';
 import { storedText, withoutSignature } from './stored-text.ts';
 
 export interface MoveParts {
@@ -58,38 +59,42 @@ export async function moveCollection(parts: MoveParts, request: MoveRequest): Pr
   const { store } = parts;
   const { collection, moveId, signal } = request;
   signal.throwIfAborted();
-  const stamp = await store.getCollection(collection);
-  const before = await publishedRuns(store, collection);
+  await dropOthers(store, request);
   if ((await store.createSuccessor(collection, moveId, spacesOf(parts))) === 'replaced') return;
+  try {
+    await fillAndReplace(parts, request);
+  } catch (error) {
+    // An attempt that this one took over from, and that was slow to notice, has made the step.
+    const isGone = toAppError(error).code === 'collection_not_found';
+    if (isGone && (await store.createSuccessor(collection, moveId, spacesOf(parts))) === 'replaced') return;
+    throw error;
+  }
+}
+
+/** What moves have left that the queue knows nothing of any more: there is one at a time. */
+async function dropOthers(store: VectorStore, { collection, moveId }: MoveRequest): Promise<void> {
+  for (const { name, id } of await store.listSuccessors())
+    if (name === collection && id !== moveId) await store.dropSuccessor(name, id);
+}
+
+async function fillAndReplace(parts: MoveParts, request: MoveRequest): Promise<void> {
+  const { store } = parts;
+  const { collection, moveId, signal } = request;
+  const stamp = await store.getCollection(collection);
+  const before = await runsBefore(store, collection);
   const progress = new RunProgress(request.onProgress);
-  const expected = await countRows(store, collection);
-  progress.expectChunks(expected);
-  await new Move(parts, request, { stamp, progress }).copyRows();
+  progress.expectChunks(await countRows(store, collection));
+  const move = new Move(parts, request, { stamp, progress });
+  await move.copyRows();
   progress.publishing(0);
   const successor = successorName(collection, moveId);
   await store.optimize(successor);
+  await expectUnchanged(store, { collection, before, rows: move.read });
+  const copied = await countRows(store, successor);
+  if (copied !== move.kept)
+    throw changed(collection, `${move.kept} chunks were copied, and ${copied} are there`);
   signal.throwIfAborted();
-  await expectUnchanged(store, { collection, before });
-  await expectCount(store, { collection, successor });
   await store.replaceBySuccessor(collection, moveId);
-}
-
-/**
- * Undoes a move that was cancelled: what it has written goes.
- * @returns false when the successor is in place; it is then left as it is.
- */
-export async function undoMove(
-  { store, first, second }: MoveParts,
-  { collection, moveId }: Pick<MoveRequest, 'collection' | 'moveId'>,
-): Promise<boolean> {
-  const spaces = spacesOf({ first, second });
-  try {
-    if ((await store.createSuccessor(collection, moveId, spaces)) === 'replaced') return false;
-    await store.dropSuccessor(collection, moveId);
-  } catch (error) {
-    if (toAppError(error).code !== 'collection_not_found') throw error;
-  }
-  return true;
 }
 
 const spacesOf = ({ first, second }: Pick<MoveParts, 'first' | 'second'>): CollectionSpaces => ({
@@ -103,6 +108,10 @@ class Move {
   readonly #stamp: CollectionStamp;
   readonly #progress: RunProgress;
   readonly #successor: string;
+  /** Ids of all rows that the successor shall hold. */
+  readonly #ids = new Set<string>();
+  /** Rows of the collection that were read. */
+  read = 0;
 
   constructor(
     parts: MoveParts,
@@ -116,6 +125,11 @@ class Move {
     this.#successor = successorName(request.collection, request.moveId);
   }
 
+  /** Rows that the successor shall hold. */
+  get kept(): number {
+    return this.#ids.size;
+  }
+
   async copyRows(): Promise<void> {
     const { store } = this.#parts;
     const { collection, signal } = this.#request;
@@ -125,7 +139,9 @@ class Move {
       for await (const page of store.visibleRows(collection)) {
         signal.throwIfAborted();
         this.#progress.read({ bytes: 0, files: 0, chunks: page });
+        this.read += page.length;
         const moving = page.map((row) => this.#prepare(row));
+        for (const { row } of moving) this.#ids.add(row.id);
         const missing = moving.filter(({ row }) => !there.has(row.id));
         this.#progress.reused(page.length - missing.length);
         if (missing.length > 0) await work.begin(() => this.#write(missing));
@@ -160,17 +176,12 @@ class Move {
   async #write(moving: readonly MovingRow[]): Promise<void> {
     const { store, first, second } = this.#parts;
     const lacking = moving.filter(({ vector }) => vector === null);
-    const made = await this.#embed(first, lacking, (chunks, tokens) =>
-      this.#progress.embedded(chunks, tokens),
-    );
-    this.#progress.reused(moving.length - made.size);
-    const madeSecond = second
-      ? await this.#embed(
-          second,
-          moving.filter(({ secondVector }) => secondVector === null),
-          (_chunks, tokens) => this.#progress.embedded(0, tokens),
-        )
-      : null;
+    const made = await this.#embed(first, lacking, true);
+    // A chunk counts once, by the first of its vectors that is made.
+    const isCounted = lacking.length === 0;
+    const lackingSecond = moving.filter(({ secondVector }) => secondVector === null);
+    const madeSecond = second ? await this.#embed(second, lackingSecond, isCounted) : null;
+    this.#progress.reused(moving.length - made.size - (isCounted ? (madeSecond?.size ?? 0) : 0));
     const rows = moving.map(({ row, ...own }): ChunkRow => {
       const vector = own.vector ?? made.get(row.embeddedHash);
       const secondVector = own.secondVector ?? madeSecond?.get(row.embeddedHash) ?? null;
@@ -184,10 +195,13 @@ class Move {
   #embed(
     embedding: SpaceEmbedding,
     moving: readonly MovingRow[],
-    onEmbedded: (chunks: number, tokens: number) => void,
+    isCounted: boolean,
   ): Promise<Map<string, Float32Array>> {
     const texts = new Map(moving.map(({ row, text }) => [row.embeddedHash, text]));
-    return embedHashes(embedding, texts, { signal: this.#request.signal, onEmbedded });
+    const { signal } = this.#request;
+    const onEmbedded = (chunks: number, tokens: number): void =>
+      this.#progress.embedded(isCounted ? chunks : 0, tokens);
+    return embedHashes(embedding, texts, { signal, onEmbedded });
   }
 }
 
@@ -207,27 +221,27 @@ async function rowIds(store: VectorStore, collection: string): Promise<Set<strin
 const countRows = async (store: VectorStore, collection: string): Promise<number> =>
   (await store.countByRepo(collection)).reduce((sum, { chunks }) => sum + chunks, 0);
 
-/** Ids of runs that show, or may soon show, something. */
-async function publishedRuns(store: VectorStore, collection: string): Promise<Set<string>> {
+/**
+ * Ids of the runs that are published. The queue lets no index job begin beside a move, so one that is pending now is
+ * nobody's any more, and is given up.
+ */
+async function runsBefore(store: VectorStore, collection: string): Promise<Set<string>> {
   const runs = await store.listRuns(collection);
-  return new Set(runs.filter(({ state }) => state !== 'cancelled').map(({ id }) => id));
+  for (const { id, state } of runs)
+    if (state === 'pending') await abandonRun(store, { collection, runId: id });
+  return new Set(runs.filter(isPublished).map(({ id }) => id));
 }
 
+/** Should a job have slipped through all the same, its rows would be lost, or get vectors of another space. */
 async function expectUnchanged(
   store: VectorStore,
-  { collection, before }: { collection: string; before: ReadonlySet<string> },
+  { collection, before, rows }: { collection: string; before: ReadonlySet<string>; rows: number },
 ): Promise<void> {
-  const now = await publishedRuns(store, collection);
-  const begun = [...now].filter((id) => !before.has(id));
-  if (begun.length > 0) throw changed(collection, `the run ${begun[0]} was begun`);
-}
-
-async function expectCount(
-  store: VectorStore,
-  { collection, successor }: { collection: string; successor: string },
-): Promise<void> {
-  const [held, copied] = await Promise.all([countRows(store, collection), countRows(store, successor)]);
-  if (held !== copied) throw changed(collection, `it holds ${held} chunks, and ${copied} were copied`);
+  const runs = await store.listRuns(collection);
+  const begun = runs.find((run) => run.state === 'pending' || (isPublished(run) && !before.has(run.id)));
+  if (begun) throw changed(collection, `the run ${begun.id} was begun`);
+  const held = await countRows(store, collection);
+  if (held !== rows) throw changed(collection, `it holds ${held} chunks, and ${rows} were read`);
 }
 
 const changed = (collection: string, what: string): AppError =>

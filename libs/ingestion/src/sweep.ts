@@ -49,6 +49,15 @@ function ignoreMissingCollection(error: unknown): void {
   if (toAppError(error).code !== 'collection_not_found') throw error;
 }
 
+/** Drops what moves have left whose job has ended, or is known no more: each is a whole collection. */
+export async function sweepSuccessors(
+  store: VectorStore,
+  isUnended: (jobId: string) => Promise<boolean>,
+): Promise<void> {
+  for (const { name, id } of await store.listSuccessors())
+    if (!(await isUnended(id))) await store.dropSuccessor(name, id);
+}
+
 /**
  * Deletes the rows that committed runs removed, once no search can need them any more, and all of a run that was given
  * up. The record of a repo's last run stays, swept, as it says when and from which commit the repo was indexed; swept

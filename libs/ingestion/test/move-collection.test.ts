@@ -2,7 +2,7 @@ import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import type { IndexProgress } from '@embergate/contracts/index-job.ts';
 import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { moveCollection, undoMove, type MoveParts, type MoveRequest } from '../src/move-collection.ts';
+import { moveCollection, type MoveParts, type MoveRequest } from '../src/move-collection.ts';
 import type { SpaceEmbedding } from '../src/run-request.ts';
 import {
   COLLECTION,
@@ -93,12 +93,7 @@ describe('a collection that moves to another space', () => {
     await move();
     await move();
     expect(moved).toHaveLength(FILES);
-    expect(
-      await undoMove(
-        { store: bench.store, first: other, second: null },
-        { collection: COLLECTION, moveId: 'job-1' },
-      ),
-    ).toBe(false);
+    expect(await bench.store.dropSuccessor(COLLECTION, 'job-1')).toBe('replaced');
     expect(await bench.visibleCount()).toBe(FILES);
   });
 
@@ -106,12 +101,7 @@ describe('a collection that moves to another space', () => {
     const cancel = new AbortController();
     other = fakeEmbedding(OTHER, () => cancel.abort('cancelled'));
     await expect(move({ signal: cancel.signal })).rejects.toBe('cancelled');
-    expect(
-      await undoMove(
-        { store: bench.store, first: other, second: null },
-        { collection: COLLECTION, moveId: 'job-1' },
-      ),
-    ).toBe(true);
+    expect(await bench.store.dropSuccessor(COLLECTION, 'job-1')).toBe('dropped');
     expect(await bench.store.listSuccessors()).toEqual([]);
     expect(await bench.visibleCount()).toBe(FILES);
   });

@@ -120,6 +120,10 @@ export async function findModel(nameOrFolder: string, options: FindOptions): Pro
   return cutTo(await checked(manifest, folder), options.dimensions);
 }
 
+/** What a model is called that is served beside others: shorter vectors of one model are another space. */
+export const servedName = (name: string, dimensions: number | undefined): string =>
+  dimensions === undefined ? name : `${name}#${dimensions}`;
+
 type Cuttable = Pick<InstalledModel, 'name' | 'space' | 'matryoshka'>;
 
 /**

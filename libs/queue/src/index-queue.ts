@@ -57,20 +57,26 @@ export class IndexQueue {
         removeOnFail: { count: KEEP_ENDED_JOBS },
       });
       // BullMQ answers with the id of the job that is there already.
-      if (job.id !== id) throw running({ id: job.id ?? '', repo: payload.repo });
+      if (job.id !== id) throw running({ id: job.id ?? '', source: payload.source, repo: payload.repo });
+      // Another gateway may have added one meanwhile, which has not seen this one.
+      const meanwhile = await this.#inTheWayOf(payload, id);
+      if (meanwhile) {
+        await this.cancel(id);
+        throw running(meanwhile);
+      }
       return this.get(id);
     });
   }
 
   /** A move in the way of an index run, or any job in the way of a move. */
-  async #inTheWayOf({ collection, repo, source }: IndexJobPayload): Promise<IndexJob | undefined> {
+  async #inTheWayOf({ collection, source }: IndexJobPayload, ownId?: string): Promise<IndexJob | undefined> {
     if (source.type !== 'collection') {
       const moveId = await this.#queue.getDeduplicationJobId(
         deduplicationId({ collection, repo: ALL_REPOS }),
       );
-      const job = moveId && (await this.#queue.getJob(moveId));
+      const job = moveId ? await this.#queue.getJob(moveId) : undefined;
       const move = job && (await this.#describe(job));
-      return move && !isEnded(move.state) && repo !== ALL_REPOS ? move : undefined;
+      return move?.source.type === 'collection' && !isEnded(move.state) ? move : undefined;
     }
     const jobs = await this.#queue.getJobs([...UNENDED]);
     const described = await Promise.all(
@@ -78,7 +84,7 @@ export class IndexQueue {
         .filter((job) => job && indexJobPayloadSchema.parse(job.data).collection === collection)
         .map((job) => this.#describe(job)),
     );
-    return described.find(({ state }) => !isEnded(state));
+    return described.find(({ id, state }) => id !== ownId && !isEnded(state));
   }
 
   async get(id: string): Promise<IndexJob> {
@@ -86,6 +92,14 @@ export class IndexQueue {
       const job = await this.#queue.getJob(id);
       if (!job) throw new AppError('job_not_found', `There is no index job ${JSON.stringify(id)}.`);
       return this.#describe(job);
+    });
+  }
+
+  /** Whether there is a job of that id that somebody works on, or will. @throws AppError `queue_down`. */
+  async isUnended(id: string): Promise<boolean> {
+    return this.#reach(async () => {
+      const job = await this.#queue.getJob(id);
+      return job !== undefined && !isEnded((await this.#describe(job)).state);
     });
   }
 
@@ -156,8 +170,8 @@ export class IndexQueue {
   }
 }
 
-const running = ({ id, repo }: { id: string; repo: string }): AppError => {
-  const what = repo === ALL_REPOS ? `which moves the collection` : `for repo "${repo}"`;
+const running = ({ id, repo, source }: Pick<IndexJob, 'id' | 'repo' | 'source'>): AppError => {
+  const what = source.type === 'collection' ? 'which moves the collection' : `for repo "${repo}"`;
   return new AppError('job_running', `Job ${id} ${what} has not ended.`, { details: { jobId: id } });
 };
 

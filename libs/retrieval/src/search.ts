@@ -31,6 +31,8 @@ export interface EmbedQueryOptions {
 
 /** What retrieval needs of the tiers. */
 export interface QueryEmbedder {
+  /** Whether it can be asked for vectors of that space. */
+  serves: (space: EmbeddingSpace) => boolean;
   /**
    * @throws AppError `no_tier_available`, `queue_down`, `deadline_exceeded`, `embedding_failed`, with
    * `details.reason` as the response names it (`cpu_absent`, `queue_down`, ...); `space_mismatch` where no tier serves the space.
@@ -122,7 +124,8 @@ async function embed(parts: SearchParts, request: SearchRequest, step: EmbedStep
   if (request.mode === 'lexical') return withoutVector(null);
   const { stamp, degradation } = step;
   const startedAt = performance.now();
-  const reserve = stamp.secondSpace && degradation === 'allow' ? SECOND_SPACE_RESERVE : 0;
+  const hasSecond = stamp.secondSpace && degradation === 'allow' && parts.embedder.serves(stamp.secondSpace);
+  const reserve = hasSecond ? SECOND_SPACE_RESERVE : 0;
   const until = step.until - (step.until - startedAt) * reserve;
   try {
     return { ...(await embedIn(parts, request, { ...step, until, space: stamp.space })), space: 'first' };
@@ -152,7 +155,7 @@ async function embedInSecond(
   step: EmbedStep & { reason: string },
 ): Promise<Embedded | null> {
   const { secondSpace } = step.stamp;
-  if (!secondSpace || step.until <= performance.now()) return null;
+  if (!secondSpace || !parts.embedder.serves(secondSpace) || step.until <= performance.now()) return null;
   try {
     const embedded = await embedIn(parts, request, { ...step, space: secondSpace });
     const { model, tier } = embedded.report;
@@ -164,8 +167,8 @@ async function embedInSecond(
       warnings: [...embedded.warnings, { code: 'second_space', message }],
     };
   } catch (thrown) {
-    const { code } = toAppError(thrown);
-    if (parts.signal?.aborted || !(NO_VECTOR_CODES.has(code) || code === 'space_mismatch')) throw thrown;
+    // Whatever it was: the full text is still there.
+    if (parts.signal?.aborted) throw thrown;
     return null;
   }
 }

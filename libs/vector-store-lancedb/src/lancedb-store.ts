@@ -124,7 +124,7 @@ class LanceDbStore implements VectorStore {
     return this.#collections.replaceBySuccessor(name, id);
   }
 
-  dropSuccessor(name: string, id: string): Promise<void> {
+  dropSuccessor(name: string, id: string): Promise<'dropped' | 'replaced'> {
     return this.#collections.dropSuccessor(name, id);
   }
 

@@ -69,12 +69,13 @@ export class TableCollections {
     this.#tables.forget(successor);
   }
 
-  async dropSuccessor(name: string, id: string): Promise<void> {
+  async dropSuccessor(name: string, id: string): Promise<'dropped' | 'replaced'> {
     const successor = names.successorName(name, id);
-    await this.#tables.inTurn(successor, async () => {
-      if (names.hasTakenPlace(await this.#folder.pointers.of(name), id)) return;
+    return this.#tables.inTurn(successor, async () => {
+      if (names.hasTakenPlace(await this.#folder.pointers.of(name), id)) return 'replaced';
       await dropTable(this.#folder.path, TABLE_PREFIX + successor);
       this.#tables.forget(successor);
+      return 'dropped';
     });
   }
 

@@ -107,7 +107,7 @@ class QdrantStore implements VectorStore {
     return this.#collections.replaceBySuccessor(name, id);
   }
 
-  dropSuccessor(name: string, id: string): Promise<void> {
+  dropSuccessor(name: string, id: string): Promise<'dropped' | 'replaced'> {
     return this.#collections.dropSuccessor(name, id);
   }
 

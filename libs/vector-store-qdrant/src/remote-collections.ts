@@ -71,10 +71,11 @@ export class RemoteCollections {
     );
   }
 
-  async dropSuccessor(name: string, id: string): Promise<void> {
+  async dropSuccessor(name: string, id: string): Promise<'dropped' | 'replaced'> {
     const successor = names.successorName(name, id);
-    if (names.hasTakenPlace(await this.#pointerOf(name), id)) return;
+    if (names.hasTakenPlace(await this.#pointerOf(name), id)) return 'replaced';
     await this.#drop(PREFIX + successor);
+    return 'dropped';
   }
 
   /** The pointer goes last: without it, a collection that was replaced would be there again. */

@@ -149,8 +149,11 @@ export interface VectorStore {
    * stay, so the caller sees to it that no run is pending.
    */
   replaceBySuccessor(name: string, id: string): Promise<void>;
-  /** Drops a successor that shall not take the place; one that has, or that is not there, is left alone. */
-  dropSuccessor(name: string, id: string): Promise<void>;
+  /**
+   * Drops a successor that shall not take the place, and is content where none is there.
+   * @returns `replaced` when it has taken the place, and is left alone.
+   */
+  dropSuccessor(name: string, id: string): Promise<'dropped' | 'replaced'>;
   /** Those that have not taken a place yet, of all collections. */
   listSuccessors(): Promise<Successor[]>;
   /** Drops what was replaced at least that long ago; searches that began before may still read what is younger. */

@@ -1,11 +1,11 @@
-import { isEnded, type IndexJob, type IndexJobRequest } from '@embergate/contracts/index-job.ts';
+import { ALL_REPOS, isEnded, type IndexJob, type IndexJobRequest } from '@embergate/contracts/index-job.ts';
 import { z } from 'zod';
 import { AppError } from '@embergate/contracts/errors.ts';
 import { repoNameSchema } from '@embergate/contracts/http-search.ts';
 import { invalidRequest, type Handler } from '../app.ts';
 import { sendEvents } from '../http/sse.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
-import { spaceOfJob } from '../job-space.ts';
+import { spacesOfJob } from '../job-space.ts';
 import type { ServedSpaces } from '../served-spaces.ts';
 import { checkSource, repoNameOf } from '../source.ts';
 import type { IndexJobs } from '../ports.ts';
@@ -27,19 +27,29 @@ export const createIndexJobHandler =
   ({ jobs, indexRoots, spaces, store }: CreateIndexJobParts): Handler =>
   async (request, response) => {
     const body = request.body as IndexJobRequest;
-    const newSpace = await spaceOfJob(body, { spaces, store });
+    checkRepoAndModel(body);
+    const meant = await spacesOfJob(body, { spaces, store });
     const source = await checkSource(body.source, indexRoots);
-    const isMove = source.type === 'collection';
-    const repo = repoNameSchema.safeParse((isMove ? undefined : body.repo) ?? repoNameOf(source));
+    const repo = repoNameSchema.safeParse(body.repo ?? repoNameOf(source));
     if (!repo.success) {
       throw new AppError(
         'invalid_request',
         'repo: the last part of the source is no name for a repo; give one.',
       );
     }
-    const job = await jobs.add({ ...body, source, repo: repo.data, newSpace });
+    const job = await jobs.add({ ...body, source, repo: repo.data, spaces: meant });
     response.status(202).location(`/v1/index-jobs/${job.id}`).json(job);
   };
+
+/** @throws AppError `invalid_request` for what would be ignored, and for the name that stands for all repositories. */
+function checkRepoAndModel({ source, repo, model }: IndexJobRequest): void {
+  if (source.type === 'collection' && (repo !== undefined || model !== undefined))
+    throw new AppError(
+      'invalid_request',
+      'a move takes neither repo nor model: it is of all repos, to source.models.',
+    );
+  if (repo === ALL_REPOS) throw new AppError('invalid_request', `repo: "${ALL_REPOS}" is not a name.`);
+}
 
 export const listIndexJobsHandler =
   (jobs: IndexJobs): Handler =>

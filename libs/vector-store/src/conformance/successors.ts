@@ -60,7 +60,7 @@ export function describeSuccessors(stores: Stores): void {
       for (let times = 0; times < 2; times++) await writer.replaceBySuccessor('default', 'first');
       await becomes(['a.ts', 'b.ts']);
       expect(await reader.createSuccessor('default', 'first', oneSpace)).toBe('replaced');
-      await reader.dropSuccessor('default', 'first');
+      expect(await reader.dropSuccessor('default', 'first')).toBe('replaced');
       await expectCode(
         writer.upsertRows(successorName('default', 'first'), [row({ path: 'stray.ts' })]),
         'collection_not_found',
@@ -101,7 +101,8 @@ export function describeSuccessors(stores: Stores): void {
       await writer.upsertRows('default', [row({ path: 'old.ts' })]);
       await build('next', ['new.ts']);
       const successor = successorName('default', 'next');
-      for (let times = 0; times < 2; times++) await writer.dropSuccessor('default', 'next');
+      for (let times = 0; times < 2; times++)
+        expect(await writer.dropSuccessor('default', 'next')).toBe('dropped');
       expect(await reader.listSuccessors()).toEqual([]);
       for (const call of [
         () => writer.upsertRows(successor, [row()]),
