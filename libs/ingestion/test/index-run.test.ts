@@ -1,24 +1,12 @@
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { IndexProgress } from '@embergate/contracts/index-job.ts';
 import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
-import { abandonRun, undoRun } from '../src/sweep.ts';
-import {
-  COLLECTION,
-  createRunBench,
-  fakeVector,
-  pythonFile,
-  pythonFiles,
-  type RunBench,
-} from './run-bench.ts';
+import { COLLECTION, createRunBench, pythonFile, pythonFiles, type RunBench } from './run-bench.ts';
 
 /** Four batches and a bit. */
 const FILES = 1_100;
 /** As index-run.ts has it: batches of 256, three under way. */
 const IN_FLIGHT = 3 * 256;
-
-const entriesOf = (count: number, name: string): [string, string][] =>
-  Array.from({ length: count }, (_, at) => [`src/${name}${at}.py`, pythonFile(`${name}${at}`)]);
 
 describe('a run that is interrupted', () => {
   let bench: RunBench;
@@ -58,56 +46,6 @@ describe('a run that is interrupted', () => {
     expect(ids(await bench.rows())).toEqual(ids(await bench.rows('other')));
     expect(await bench.visibleCount()).toBe(FILES);
     expect(await bench.states()).toEqual({ r1: 'committed' });
-  });
-
-  const search = (text: string) =>
-    bench.store.searchLexical(COLLECTION, lexicalText(text), { limit: 5, filter: {} });
-  const everything = { limit: 2 * FILES, filter: {} };
-
-  it('for the first time in a repo is found by full text before the model has answered once, and by vectors as they come', async () => {
-    await bench.run('other-repo', { repo: 'other' });
-    const seen: unknown[] = [];
-    const told: IndexProgress[] = [];
-    bench.beforeAnswer = async () => {
-      const dense = await bench.store.searchDense(COLLECTION, fakeVector('f7'), everything);
-      seen.push({
-        text: (await search('f7')).filter(({ repo }) => repo === 'sample').map(({ path }) => path),
-        chunks: await bench.visibleCount(),
-        vectors: dense.filter(({ repo }) => repo === 'sample').length,
-      });
-    };
-    await bench.tree.write(Object.fromEntries(entriesOf(300, 'new')));
-    await bench.run('r1', { onProgress: (progress) => void told.push(progress) });
-    // Those that the other repo has been given before are copied.
-    const text = ['src/f0007.py'];
-    expect(seen[0]).toEqual({ text, chunks: FILES + 300, vectors: FILES });
-    expect(seen.at(-1)).toMatchObject({ text, chunks: FILES + 300 });
-    const embedding = told.filter(({ textSearchable }) => textSearchable);
-    expect(embedding[0]).toMatchObject({ total: FILES + 300, chunks: FILES + 300, embedded: 0 });
-    expect(told.at(-1)).toMatchObject({ embedded: 300, reused: FILES, chunks: FILES + 300 });
-    expect(await bench.states()).toEqual({ 'other-repo': 'committed', r1: 'committed' });
-    expect(await bench.unembeddedCount('r1')).toBe(0);
-  });
-
-  it('shows nobody what it has written so far, where the repo has been indexed before', async () => {
-    await bench.run('r1');
-    await bench.tree.write(Object.fromEntries(entriesOf(1_100, 'again')));
-    await runUntilFourthBatch('r2');
-    expect((await bench.rows()).length).toBeGreaterThan(FILES);
-    expect(await bench.unembeddedCount('r2')).toBe(0);
-    expect(await bench.visibleCount()).toBe(FILES);
-    expect(await search('again7')).toEqual([]);
-  });
-
-  it('is taken back whole when it is cancelled, and hidden when it is given up', async () => {
-    await runUntilFourthBatch('r1');
-    expect(await bench.states()).toEqual({ r1: 'embedding' });
-    expect(await bench.visibleCount()).toBe(FILES);
-    await abandonRun(bench.store, { collection: COLLECTION, runId: 'r1' });
-    expect(await bench.states()).toEqual({ r1: 'cancelled' });
-    expect(await search('f7')).toEqual([]);
-    await undoRun(bench.store, { collection: COLLECTION, runId: 'r1' });
-    expect(await bench.rows()).toEqual([]);
   });
 
   it('is cleaned up by the next run of the repo, which copies its vectors', async () => {
