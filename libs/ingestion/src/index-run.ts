@@ -66,7 +66,7 @@ async function publishRun(
   { source, deadRuns, isFirst, isEmbedding }: RunStart,
 ): Promise<void> {
   const { store } = parts;
-  const { collection, repo, runId, commit, signal } = request;
+  const { collection, repo, runId, commit } = request;
   const run = { id: runId, collection, repo, commit, startedAt: new Date().toISOString() };
   const put = (state: RunState): Promise<void> =>
     store.putRun({ ...run, state, finishedAt: state === 'committed' ? new Date().toISOString() : null });

@@ -6,7 +6,7 @@ import type { ChunkSource, SourceChunk } from './chunk-source.ts';
 import { embedHashes } from './embed-hashes.ts';
 import { chunkKey } from './hash.ts';
 import type { IndexRunParts, IndexRunRequest, SpaceEmbedding } from './run-request.ts';
-import { RunProgress } from './run-progress.ts';
+import type { RunProgress } from './run-progress.ts';
 import { rowId, type KnownRows } from './run-rows.ts';
 
 /** A chunk that is not in the store yet. */
