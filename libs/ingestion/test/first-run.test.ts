@@ -2,7 +2,15 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { IndexProgress } from '@embergate/contracts/index-job.ts';
 import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
 import { abandonRun, undoRun } from '../src/sweep.ts';
-import { COLLECTION, createRunBench, fakeVector, pythonFiles, type RunBench } from './run-bench.ts';
+import {
+  COLLECTION,
+  createRunBench,
+  fakeEmbedding,
+  fakeVector,
+  pythonFiles,
+  SPACE,
+  type RunBench,
+} from './run-bench.ts';
 
 /** Two batches. */
 const FILES = 300;
@@ -68,6 +76,26 @@ describe('the first run of a repo', () => {
     expect(await bench.visibleCount()).toBe(FILES);
     expect(await search('f277')).toEqual([]);
     expect(await search('another')).toEqual(['src/f0277.py']);
+  });
+
+  it('gives a chunk both its vectors at once, where the collection has two spaces', async () => {
+    const small = { ...SPACE, model: 'small', dimensions: 4 };
+    await bench.store.ensureCollection('two', SPACE, small);
+    const inSecond = async (): Promise<number> => {
+      const options = { limit: 2 * FILES, filter: {}, space: 'second' } as const;
+      return (await bench.store.searchDense('two', fakeVector('f7', 4), options)).length;
+    };
+    const counts: number[] = [];
+    const first = fakeEmbedding(SPACE, () => undefined);
+    const second = fakeEmbedding(small, async () => {
+      const [count] = await bench.store.countByRepo('two');
+      counts.push(count?.chunks ?? 0);
+      if (counts.length === 1) expect(await inSecond()).toBe(0);
+    });
+    await bench.run('r1', { collection: 'two' }, { store: bench.store, ...first, second });
+    expect(counts).toEqual([FILES, FILES]);
+    expect(await inSecond()).toBe(FILES);
+    expect(await bench.store.countUnembedded('two')).toEqual([]);
   });
 
   it('is taken back whole when it is cancelled, and hidden when it is given up', async () => {

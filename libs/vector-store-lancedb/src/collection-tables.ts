@@ -46,10 +46,7 @@ export class CollectionTables {
   }
 
   /** Pages from the version of the table that there is when the first one is asked for. */
-  async *pages<T>(
-    collection: string,
-    open: (table: Table) => AsyncGenerator<T>,
-  ): AsyncGenerator<T> {
+  async *pages<T>(collection: string, open: (table: Table) => AsyncGenerator<T>): AsyncGenerator<T> {
     const pages = await this.read(collection, async (table) => open(table));
     for (;;) {
       const page = await this.guarded(collection, () => pages.next());
