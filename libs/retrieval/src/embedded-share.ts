@@ -1,11 +1,13 @@
 import type { Warning } from '@embergate/contracts/http-search.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
 
+type Counted = Pick<VectorStore, 'listRuns' | 'countByRepo' | 'countUnembedded'>;
+
 /**
  * A warning where dense search can't find all of a collection yet: a repo is indexed for the first time. Null where all is
  * embedded, which costs no more than a look at the run records. Never fails: it is no reason to be without an answer.
  */
-export async function partlyEmbedded(store: VectorStore, collection: string): Promise<Warning | null> {
+export async function partlyEmbedded(store: Counted, collection: string): Promise<Warning | null> {
   try {
     const runs = await store.listRuns(collection);
     if (!runs.some(({ state }) => state === 'embedding')) return null;
@@ -23,7 +25,7 @@ export async function partlyEmbedded(store: VectorStore, collection: string): Pr
 
 /** How many of a collection's visible chunks there are, and how many of them have a vector. */
 async function embeddedShare(
-  store: VectorStore,
+  store: Counted,
   collection: string,
 ): Promise<{ chunks: number; embedded: number }> {
   // In this order: vectors that come in between make the share smaller than it is, and never larger than all.
