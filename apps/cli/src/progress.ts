@@ -37,7 +37,7 @@ function barView(stream: NodeJS.WriteStream): ProgressView {
         done,
         files: progress.files,
         rate: progress.tokensPerSecond,
-        left: job.state === 'publishing' ? 'publishing' : timeLeft(progress.etaSeconds),
+        left: stepOf(job),
       };
       const total = Math.max(progress.total ?? 0, done, 1);
       if (!started) bar.start(total, done, payload);
@@ -53,19 +53,28 @@ function barView(stream: NodeJS.WriteStream): ProgressView {
 
 function lineView(stream: NodeJS.WriteStream): ProgressView {
   let last = -Infinity;
+  let wasSearchable = false;
   return {
     show: (job) => {
       const { state, progress } = job;
       const now = performance.now();
-      if (now - last < LINE_INTERVAL_MS) return;
+      const isNews = progress.textSearchable && !wasSearchable;
+      if (!isNews && now - last < LINE_INTERVAL_MS) return;
       last = now;
+      wasSearchable = progress.textSearchable;
       const done = progress.embedded + progress.reused;
       stream.write(
-        `${subjectOf(job)}: ${state}, ${done}/${progress.total ?? '?'} chunks, ${progress.files} files, ${progress.tokensPerSecond} tokens/s, ${timeLeft(progress.etaSeconds)}\n`,
+        `${subjectOf(job)}: ${state}, ${done}/${progress.total ?? '?'} chunks, ${progress.files} files, ${progress.tokensPerSecond} tokens/s, ${stepOf(job)}\n`,
       );
     },
     end: () => undefined,
   };
+}
+
+function stepOf({ state, progress }: IndexJob): string {
+  if (state === 'publishing') return 'publishing';
+  const left = timeLeft(progress.etaSeconds);
+  return progress.textSearchable ? `full text can be searched, vectors follow: ${left}` : left;
 }
 
 function timeLeft(seconds: number | null): string {

@@ -13,10 +13,13 @@ export const collectionSchema = z.strictObject({
   secondSpaceId: z.string().nullable(),
   /** Rows a search can see. */
   chunks: z.int().nonnegative(),
+  /** Of these the ones that have a vector; full text finds the others too. */
+  embedded: z.int().nonnegative(),
   repos: z.array(
     z.strictObject({
       name: z.string(),
       chunks: z.int().nonnegative(),
+      embedded: z.int().nonnegative(),
       commit: z.string().nullable(),
       lastRun: z.string().nullable(),
       lastRunAt: z.string().nullable(),

@@ -84,6 +84,8 @@ export const indexProgressSchema = z.strictObject({
   tokensPerSecond: z.number().nonnegative(),
   etaSeconds: z.number().nonnegative().nullable(),
   skipped: z.int().nonnegative(),
+  /** Full text finds all chunks already, while their vectors are being made: the first indexing of a repo. */
+  textSearchable: z.boolean(),
 });
 export type IndexProgress = z.infer<typeof indexProgressSchema>;
 
@@ -98,6 +100,7 @@ export const emptyProgress = (): IndexProgress => ({
   tokensPerSecond: 0,
   etaSeconds: null,
   skipped: 0,
+  textSearchable: false,
 });
 
 export const indexJobSchema = z.strictObject({

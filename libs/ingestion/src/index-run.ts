@@ -1,7 +1,8 @@
 import { AppError } from '@embergate/contracts/errors.ts';
-import type { RunRecord, VectorStore } from '@embergate/vector-store/store.ts';
+import type { RunRecord, RunState, VectorStore } from '@embergate/vector-store/store.ts';
 import type { ChunkSource } from './chunk-source.ts';
 import { RunPass } from './run-pass.ts';
+import { RunProgress } from './run-progress.ts';
 import type { IndexRunParts, IndexRunRequest } from './run-request.ts';
 import { knownRows } from './run-rows.ts';
 import { isPublished, undoRun } from './sweep.ts';
@@ -12,26 +13,36 @@ const MARK_BATCH = 2_000;
  * One indexing of one source into one repo of a collection.
  *
  *   (none) --putRun--> pending --rows added, rows marked, counts checked--> committed --sweep--> swept
+ *                         |                                                    |
+ *                         +--first run of a repo: rows without vectors--> embedding: full text sees all, dense search what has a vector
  *
  * Searches see nothing of a pending run and all of a committed one. Chunks that are there already stay; vectors known
  * for the same text are copied; only what has no vector of its own goes through the model. A run that was killed is started again with the
  * same id and finds its own rows; one that has been published already is left as it is.
  *
+ * The first run of a repo reads its source twice: what there was before is nothing, so full text need not wait for the model.
+ *
  * @throws AppError those of the source (`source_not_found` when it is not there, or no longer the same at the end), the store
- * or the model; the signal's reason when aborted. The run then stays pending, or was never begun.
+ * or the model; the signal's reason when aborted. The run then stays pending or embedding, or was never begun.
  */
 export async function runIndex(parts: IndexRunParts, request: IndexRunRequest): Promise<void> {
   const { store, space } = parts;
   const { collection, repo, runId, signal, openSource } = request;
   signal.throwIfAborted();
   await store.ensureCollection(collection, space);
-  const runs = await store.listRuns(collection);
-  const deadRuns = runs.filter((run) => run.repo === repo && run.id !== runId && !isPublished(run));
-  const earlier = runs.find(({ id }) => id === runId);
+  const ofRepo = (await store.listRuns(collection)).filter((run) => run.repo === repo);
+  const deadRuns = ofRepo.filter((run) => run.id !== runId && !isPublished(run));
+  const earlier = ofRepo.find(({ id }) => id === runId);
   if (!earlier || !isPublished(earlier)) {
     const source = await openSource();
     try {
-      await publishRun(parts, request, { source, deadRuns });
+      const isFirst = !ofRepo.some(isPublished);
+      await publishRun(parts, request, {
+        source,
+        deadRuns,
+        isFirst,
+        isEmbedding: earlier?.state === 'embedding',
+      });
     } finally {
       await source.close();
     }
@@ -40,27 +51,66 @@ export async function runIndex(parts: IndexRunParts, request: IndexRunRequest): 
   for (const { id } of deadRuns) await undoRun(store, { collection, runId: id });
 }
 
+interface RunStart {
+  source: ChunkSource;
+  deadRuns: readonly RunRecord[];
+  /** Nothing of the repo has been published. */
+  isFirst: boolean;
+  /** An earlier life of the run has shown all rows to full text. */
+  isEmbedding: boolean;
+}
+
 async function publishRun(
   parts: IndexRunParts,
   request: IndexRunRequest,
-  { source, deadRuns }: { source: ChunkSource; deadRuns: readonly RunRecord[] },
+  { source, deadRuns, isFirst, isEmbedding }: RunStart,
 ): Promise<void> {
   const { store } = parts;
-  const { collection, repo, runId, commit, signal } = request;
+  const { collection, repo, runId, commit } = request;
   const run = { id: runId, collection, repo, commit, startedAt: new Date().toISOString() };
-  await store.putRun({ ...run, state: 'pending', finishedAt: null });
+  const put = (state: RunState): Promise<void> =>
+    store.putRun({ ...run, state, finishedAt: state === 'committed' ? new Date().toISOString() : null });
+  await put(isEmbedding ? 'embedding' : 'pending');
   // Marks of an earlier life of this run, or of one that never ended, may name chunks that the source has again.
   for (const { id } of [run, ...deadRuns]) await store.clearRemovedMarks(collection, id);
 
-  const pass = new RunPass(parts, request, await knownRows(store, request));
-  await pass.addNewChunks(source);
+  const progress = new RunProgress(request.onProgress);
+  const read = async (embed: 'now' | 'later'): Promise<RunPass> => {
+    const pass = new RunPass(parts, request, { known: await knownRows(store, request), progress, embed });
+    await pass.addNewChunks(source);
+    return pass;
+  };
+  let pass = isFirst && !isEmbedding ? await read('later') : null;
+  if (pass && (await hasUnembedded(store, request))) {
+    await expectPublishable(parts, request, { source, pass });
+    await put('embedding');
+    pass = null;
+  }
+  if (!pass) {
+    if (isFirst) progress.readAgain();
+    pass = await read('now');
+  }
   await markStale(store, request, pass);
-  await checkCount(store, request, pass.chunkCount);
+  await expectPublishable(parts, request, { source, pass });
+  await put('committed');
+}
+
+async function hasUnembedded(store: VectorStore, { collection, runId }: IndexRunRequest): Promise<boolean> {
+  for await (const ids of store.unembedded(collection, runId)) if (ids.length > 0) return true;
+  return false;
+}
+
+/** Right before the step by which searches see the rows. */
+async function expectPublishable(
+  { store }: IndexRunParts,
+  request: IndexRunRequest,
+  { source, pass }: { source: ChunkSource; pass: RunPass },
+): Promise<void> {
+  await checkCount(store, request, pass);
   // Before anybody sees the rows: a search would have to scan what the full-text index does not hold yet.
-  await store.optimize(collection);
+  await store.optimize(request.collection);
   await source.expectUnchanged();
-  signal.throwIfAborted();
-  await store.putRun({ ...run, state: 'committed', finishedAt: new Date().toISOString() });
+  request.signal.throwIfAborted();
 }
 
 async function markStale(store: VectorStore, request: IndexRunRequest, pass: RunPass): Promise<void> {
@@ -72,12 +122,13 @@ async function markStale(store: VectorStore, request: IndexRunRequest, pass: Run
 }
 
 /** What is about to be published must be what was found: a row lost on the way would be missing from every answer. */
-async function checkCount(store: VectorStore, request: IndexRunRequest, expected: number): Promise<void> {
+async function checkCount(store: VectorStore, request: IndexRunRequest, pass: RunPass): Promise<void> {
   const { visible, own } = await knownRows(store, request);
-  const count = visible.size + own.size;
-  if (count === expected) return;
+  const gone = new Set(pass.stale());
+  const count = [...visible.values(), ...own.values()].filter((id) => !gone.has(id)).length;
+  if (count === pass.chunkCount) return;
   throw new AppError(
     'index_failed',
-    `The store holds ${count} chunks where ${expected} were found; nothing was published.`,
+    `The store holds ${count} chunks where ${pass.chunkCount} were found; nothing was published.`,
   );
 }

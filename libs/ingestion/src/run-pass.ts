@@ -6,7 +6,7 @@ import type { ChunkSource, SourceChunk } from './chunk-source.ts';
 import { embedHashes } from './embed-hashes.ts';
 import { chunkKey } from './hash.ts';
 import type { IndexRunParts, IndexRunRequest, SpaceEmbedding } from './run-request.ts';
-import { RunProgress } from './run-progress.ts';
+import type { RunProgress } from './run-progress.ts';
 import { rowId, type KnownRows } from './run-rows.ts';
 
 /** A chunk that is not in the store yet. */
@@ -24,22 +24,36 @@ const BATCH_CHARACTERS = 4 * 2 ** 20;
 /** While one batch is embedded, another is written and a third one chunked. */
 const BATCHES_AT_A_TIME = 3;
 
+/** Rows that were found by full text and are written again have to be indexed again, or every search scans them. */
+const UNINDEXED_ROWS = 5_000;
+const UNINDEXED_SHARE = 1 / 20;
+
+interface RunPassOptions {
+  known: KnownRows;
+  progress: RunProgress;
+  /** `later`: what has no vector is written without one, for full text; a later reading finds it and embeds it. */
+  embed: 'now' | 'later';
+}
+
 /** One reading of the source: what is new is embedded, where it has no vector, and written as it is found. */
 export class RunPass {
   readonly progress: RunProgress;
   readonly #parts: IndexRunParts;
   readonly #request: IndexRunRequest;
   readonly #known: KnownRows;
+  readonly #embedsNow: boolean;
   readonly #seen = new Set<string>();
   readonly #work = new BoundedWork(BATCHES_AT_A_TIME);
   #batch: NewChunk[] = [];
   #batchCharacters = 0;
+  #unindexed = 0;
 
-  constructor(parts: IndexRunParts, request: IndexRunRequest, known: KnownRows) {
+  constructor(parts: IndexRunParts, request: IndexRunRequest, { known, progress, embed }: RunPassOptions) {
     this.#parts = parts;
     this.#request = request;
     this.#known = known;
-    this.progress = new RunProgress(request.onProgress);
+    this.progress = progress;
+    this.#embedsNow = embed === 'now';
   }
 
   get chunkCount(): number {
@@ -84,8 +98,8 @@ export class RunPass {
       throw new AppError('vectors_invalid', `The chunk of ${where} is there twice; nothing was published.`);
     }
     this.#seen.add(key);
-    if (this.#known.own.has(key) || (mode === 'incremental' && this.#known.visible.has(key))) {
-      this.progress.reused(1);
+    if (this.#isThere(key)) {
+      if (!this.#known.unembedded.has(key)) this.progress.reused(1);
       return;
     }
     this.#batch.push({
@@ -105,6 +119,12 @@ export class RunPass {
       await this.#startBatch();
   }
 
+  #isThere(key: string): boolean {
+    const { own, visible, unembedded } = this.#known;
+    if (own.has(key)) return !this.#embedsNow || !unembedded.has(key);
+    return this.#request.mode === 'incremental' && visible.has(key);
+  }
+
   /** Starts what has been gathered, and waits only while too much is under way. */
   async #startBatch(): Promise<void> {
     const batch = this.#batch;
@@ -114,18 +134,34 @@ export class RunPass {
   }
 
   async #write(batch: NewChunk[]): Promise<void> {
-    const { store, second } = this.#parts;
-    const { collection } = this.#request;
+    const rows = await this.#rowsOf(batch);
+    await this.#parts.store.upsertRows(this.#request.collection, rows);
+    if (this.#known.unembedded.size > 0) await this.#indexAgain(rows.length);
+  }
+
+  /** With all their vectors; where they are to be made later, without any where one is missing. */
+  async #rowsOf(batch: NewChunk[]): Promise<ChunkRow[]> {
+    const { second } = this.#parts;
     const known = await this.#knownVectors(batch);
     const firsts = await this.#firstVectors(batch, known);
     const seconds = second ? await this.#secondVectors(batch, known) : null;
     const rows = batch.map(({ row, vector = firsts.get(row.embeddedHash) }): ChunkRow => {
       const secondVector = seconds?.get(row.embeddedHash) ?? null;
-      if (!vector || (second && !secondVector))
-        throw new AppError('index_failed', `No vector came for ${row.path}:${row.startLine}.`);
-      return { ...row, vector, secondVector };
+      if (vector && (!second || secondVector)) return { ...row, vector, secondVector };
+      if (!this.#embedsNow) return { ...row, vector: null, secondVector: null };
+      throw new AppError('index_failed', `No vector came for ${row.path}:${row.startLine}.`);
     });
-    await store.upsertRows(collection, rows);
+    if (!this.#embedsNow) this.progress.reused(rows.filter(({ vector }) => vector !== null).length);
+    return rows;
+  }
+
+  /** @param written rows that may have been seen before, and that the full-text index does not hold now. */
+  async #indexAgain(written: number): Promise<void> {
+    this.#unindexed += written;
+    const most = Math.max(UNINDEXED_ROWS, this.#known.own.size * UNINDEXED_SHARE);
+    if (this.#unindexed < most) return;
+    this.#unindexed = 0;
+    await this.#parts.store.optimize(this.#request.collection);
   }
 
   async #knownVectors(batch: NewChunk[]): Promise<Map<string, ChunkVectors>> {
@@ -141,13 +177,13 @@ export class RunPass {
     known: ReadonlyMap<string, ChunkVectors>,
   ): Promise<Map<string, Float32Array>> {
     const without = batch.filter(({ vector }) => vector === undefined);
-    const missing = textsOf(without.filter(({ row }) => !known.has(row.embeddedHash)));
+    const missing = this.#toEmbed(without.filter(({ row }) => !known.has(row.embeddedHash)));
     const vectors = await embedHashes(this.#parts, missing, {
       signal: this.#request.signal,
       onEmbedded: (chunks, tokens) => this.progress.embedded(chunks, tokens),
     });
     // Texts that stand more than once are embedded once.
-    this.progress.reused(batch.length - missing.size);
+    if (this.#embedsNow) this.progress.reused(batch.length - missing.size);
     for (const [hash, { vector }] of known) vectors.set(hash, vector);
     return vectors;
   }
@@ -156,7 +192,7 @@ export class RunPass {
     batch: NewChunk[],
     known: ReadonlyMap<string, ChunkVectors>,
   ): Promise<Map<string, Float32Array>> {
-    const missing = textsOf(batch.filter(({ row }) => !known.get(row.embeddedHash)?.secondVector));
+    const missing = this.#toEmbed(batch.filter(({ row }) => !known.get(row.embeddedHash)?.secondVector));
     const vectors = await embedHashes(this.#parts.second as SpaceEmbedding, missing, {
       signal: this.#request.signal,
       onEmbedded: (_chunks, tokens) => this.progress.embedded(0, tokens),
@@ -164,7 +200,8 @@ export class RunPass {
     for (const [hash, { secondVector }] of known) if (secondVector) vectors.set(hash, secondVector);
     return vectors;
   }
-}
 
-const textsOf = (batch: readonly NewChunk[]): Map<string, string> =>
-  new Map(batch.map(({ row, text }) => [row.embeddedHash, text]));
+  #toEmbed(lacking: readonly NewChunk[]): Map<string, string> {
+    return new Map(this.#embedsNow ? lacking.map(({ row, text }) => [row.embeddedHash, text]) : []);
+  }
+}

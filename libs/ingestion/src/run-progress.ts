@@ -16,7 +16,9 @@ export class RunProgress {
   readonly #listener: ProgressListener;
   readonly #progress = emptyProgress();
   readonly #skipped: SkippedFile[] = [];
-  readonly #startedAt = performance.now();
+  #startedAt = performance.now();
+  /** What an earlier reading of the same source found. */
+  #before: IndexProgress | null = null;
   #expectedBytes = 0;
   #expectedChunks: number | null = null;
   #readBytes = 0;
@@ -70,6 +72,17 @@ export class RunProgress {
     this.#notify(true);
   }
 
+  /** All chunks can be found by full text, and the source is read once more to embed them. */
+  readAgain(): void {
+    this.#before = this.snapshot();
+    Object.assign(this.#progress, emptyProgress(), { textSearchable: true });
+    this.#skipped.length = 0;
+    this.#readBytes = 0;
+    this.#walked = false;
+    this.#startedAt = performance.now();
+    this.#notify(true);
+  }
+
   publishing(removed: number): void {
     this.#progress.removed = removed;
     this.#state = 'publishing';
@@ -77,16 +90,30 @@ export class RunProgress {
   }
 
   snapshot(): IndexProgress {
-    const { chunks, embedded, reused, tokens } = this.#progress;
+    const { embedded, reused, tokens } = this.#progress;
     const seconds = (performance.now() - this.#startedAt) / 1_000;
     const done = embedded + reused;
-    const total = this.#walked ? chunks : (this.#expectedChunks ?? this.#estimatedTotal());
+    const found = this.#found();
+    const expected = this.#before?.chunks ?? this.#expectedChunks ?? this.#estimatedTotal();
+    const total = this.#walked ? found.chunks : expected;
     return {
       ...this.#progress,
+      ...found,
       total,
       tokensPerSecond: seconds > 0 ? Math.round(tokens / seconds) : 0,
       etaSeconds:
         total === null || done === 0 ? null : Math.round((Math.max(0, total - done) * seconds) / done),
+    };
+  }
+
+  /** A second reading begins anew, and what has been found does not become less by that. */
+  #found(): Pick<IndexProgress, 'files' | 'chunks' | 'skipped'> {
+    const { files, chunks, skipped } = this.#progress;
+    const before = this.#walked ? null : this.#before;
+    return {
+      files: Math.max(files, before?.files ?? 0),
+      chunks: Math.max(chunks, before?.chunks ?? 0),
+      skipped: Math.max(skipped, before?.skipped ?? 0),
     };
   }
 

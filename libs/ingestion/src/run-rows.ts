@@ -4,8 +4,10 @@ import type { VectorStore } from '@embergate/vector-store/store.ts';
 export interface KnownRows {
   /** Visible before the run is published, and not marked by it. */
   visible: Map<string, string>;
-  /** Added by an earlier life of the run. */
+  /** Added by an earlier life of the run, or by its first reading. */
   own: Map<string, string>;
+  /** Of those the keys that have no vector yet. */
+  unembedded: ReadonlySet<string>;
 }
 
 /**
@@ -22,16 +24,27 @@ export async function knownRows(
   { collection, repo, runId }: { collection: string; repo: string; runId: string },
 ): Promise<KnownRows> {
   const states = new Map((await store.listRuns(collection)).map((run) => [run.id, run.state]));
-  const hidden = (addedBy: string): boolean => ['pending', 'cancelled'].includes(states.get(addedBy) ?? '');
+  // What another run's first reading left is seen, but goes with that run.
+  const unpublished = (addedBy: string): boolean =>
+    ['pending', 'embedding', 'cancelled'].includes(states.get(addedBy) ?? '');
   const removed = (removedBy: string | null): boolean =>
     removedBy !== null && (removedBy === runId || states.get(removedBy) === 'committed');
-  const known: KnownRows = { visible: new Map(), own: new Map() };
+  const [visible, own] = [new Map<string, string>(), new Map<string, string>()];
   for await (const page of store.stamps(collection, repo)) {
     for (const { id, addedBy, removedBy } of page) {
       if (removed(removedBy)) continue;
-      if (addedBy === runId) known.own.set(keyOf(id), id);
-      else if (!hidden(addedBy)) known.visible.set(keyOf(id), id);
+      if (addedBy === runId) own.set(keyOf(id), id);
+      else if (!unpublished(addedBy)) visible.set(keyOf(id), id);
     }
   }
-  return known;
+  return { visible, own, unembedded: await unembeddedKeys(store, { collection, runId }) };
+}
+
+async function unembeddedKeys(
+  store: VectorStore,
+  { collection, runId }: { collection: string; runId: string },
+): Promise<Set<string>> {
+  const keys = new Set<string>();
+  for await (const page of store.unembedded(collection, runId)) for (const id of page) keys.add(keyOf(id));
+  return keys;
 }

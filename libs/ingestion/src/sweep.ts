@@ -37,7 +37,7 @@ export async function undoRun(store: VectorStore, { collection, runId }: RunName
 export async function abandonRun(store: VectorStore, { collection, runId }: RunName): Promise<void> {
   try {
     const run = (await store.listRuns(collection)).find(({ id }) => id === runId);
-    if (run?.state !== 'pending') return;
+    if (run?.state !== 'pending' && run?.state !== 'embedding') return;
     await store.putRun({ ...run, state: 'cancelled', finishedAt: new Date().toISOString() });
   } catch (error) {
     ignoreMissingCollection(error);

@@ -24,7 +24,7 @@ export const SPACE: EmbeddingSpace = {
 };
 
 type RunOptions = Partial<
-  Pick<IndexRunRequest, 'mode' | 'collection' | 'signal' | 'onProgress' | 'openSource'>
+  Pick<IndexRunRequest, 'mode' | 'collection' | 'repo' | 'signal' | 'onProgress' | 'openSource'>
 >;
 
 /** A source folder, a LanceDB store on disk, the real chunker, and a fake in place of the model. */
@@ -42,6 +42,8 @@ export interface RunBench {
   rows(collection?: string): Promise<ChunkStamp[]>;
   /** Rows that searches see. */
   visibleCount(): Promise<number>;
+  /** Rows of a run that have no vector yet. */
+  unembeddedCount(runId: string): Promise<number>;
   /** Run id -> state. */
   states(): Promise<Record<string, string>>;
   remove(): Promise<void>;
@@ -128,6 +130,11 @@ export async function createRunBench(files: Record<string, string>): Promise<Run
     async visibleCount() {
       const counts = await store.countByRepo(COLLECTION);
       return counts.find(({ repo }) => repo === REPO)?.chunks ?? 0;
+    },
+    async unembeddedCount(runId) {
+      let count = 0;
+      for await (const ids of store.unembedded(COLLECTION, runId)) count += ids.length;
+      return count;
     },
     async states() {
       const runs = await store.listRuns(COLLECTION);

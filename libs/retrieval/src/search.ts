@@ -11,6 +11,7 @@ import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { withTimeout } from '@embergate/platform/with-timeout.ts';
 import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
 import type { CollectionStamp, ScoredChunk, VectorStore } from '@embergate/vector-store/store.ts';
+import { partlyEmbedded } from './embedded-share.ts';
 import { fuse } from './fuse.ts';
 
 /** A query's vector, and what the response says of it. */
@@ -77,12 +78,16 @@ export async function search(parts: SearchParts, request: SearchRequest): Promis
       ? null
       : store.searchLexical(request.collection, lexicalText(request.query), candidates);
   lexicalSearch?.catch(() => undefined); // awaited below; a failure of the embedding may come first
+  const incomplete = partlyEmbedded(store, request.collection);
   const embedUntil = startedAt + deadlineMs * (1 - SEARCH_RESERVE);
   const embedded = await embed(parts, request, { stamp, until: embedUntil, degradation });
   warnings.push(...embedded.warnings);
 
   const searchStartedAt = performance.now();
   const results = await inTime(retrieve(parts, request, { embedded, lexicalSearch, candidates }));
+  // No reason to be late: results are there.
+  const incompleteness = await inTime(incomplete).catch(() => null);
+  if (incompleteness) warnings.push(incompleteness);
   if (request.rerank) {
     warnings.push({
       code: 'rerank_skipped',

@@ -9,7 +9,7 @@ import type {
 import { stampFor } from '@embergate/vector-store/spaces.ts';
 import { collectionNotFound } from './failures.ts';
 import { RESULT_COLUMNS, stampOf, toStoredChunk, VECTOR_COLUMNS } from './rows.ts';
-import { sqlString } from './sql.ts';
+import { sqlAll, sqlString } from './sql.ts';
 
 /*
  * Queries on the table of one collection. `condition` is SQL that says which rows a search may see, null for all.
@@ -73,8 +73,11 @@ const byScore = (one: ScoredChunk, other: ScoredChunk): number =>
 
 /** Rows that meet all conditions, in line order. */
 export async function readRows(table: Table, conditions: (string | null)[]): Promise<StoredChunk[]> {
-  const where = conditions.filter((condition) => condition !== null).join(' AND ');
-  const rows = (await table.query().where(where).select(RESULT_COLUMNS).toArray()) as StoredChunk[];
+  const rows = (await table
+    .query()
+    .where(sqlAll(conditions))
+    .select(RESULT_COLUMNS)
+    .toArray()) as StoredChunk[];
   return rows
     .map(toStoredChunk)
     .sort((one, other) => one.startLine - other.startLine || one.endLine - other.endLine);
@@ -96,9 +99,10 @@ export async function* stampPages(table: Table, repo: string): AsyncGenerator<Ch
   }
 }
 
-export async function countRowsByRepo(table: Table, condition: string | null): Promise<RepoCount[]> {
+export async function countRowsByRepo(table: Table, conditions: (string | null)[]): Promise<RepoCount[]> {
   const query = table.query().select(['repo']);
-  if (condition !== null) query.where(condition);
+  const where = sqlAll(conditions);
+  if (where !== '') query.where(where);
   const counts = new Map<string, number>();
   for await (const batch of query) {
     for (const { repo } of batch as unknown as Iterable<{ repo: string }>) {

@@ -9,8 +9,8 @@ import type {
   VisibleRow,
 } from '@embergate/vector-store/store.ts';
 import type { RowSelection } from './chunk-table.ts';
-import { RESULT_COLUMNS, toStoredChunk, VECTOR_COLUMNS } from './rows.ts';
-import { sqlIn } from './sql.ts';
+import { hashOf, RESULT_COLUMNS, toStoredChunk, VECTOR_COLUMNS } from './rows.ts';
+import { EMBEDDED, sqlAll, sqlIn, sqlString, WITHOUT_VECTOR } from './sql.ts';
 
 /*
  * Queries that bring vectors, from the table of one collection.
@@ -74,8 +74,11 @@ export async function sampleOf(
 
 /** Each row as likely as any other: Vitter's algorithm R (1985), which holds no more than it returns. */
 async function someRowIds(table: Table, { condition, limit }: RowSelection): Promise<bigint[]> {
-  const query = table.query().select(['repo']).withRowId();
-  if (condition !== null) query.where(condition);
+  const query = table
+    .query()
+    .select(['repo'])
+    .withRowId()
+    .where(sqlAll([condition, EMBEDDED]));
   const ids: bigint[] = [];
   let seen = 0;
   for await (const batch of query) {
@@ -86,6 +89,17 @@ async function someRowIds(table: Table, { condition, limit }: RowSelection): Pro
     }
   }
   return ids;
+}
+
+type StoredRow = Omit<VisibleRow, keyof ChunkVectors> &
+  Pick<VectorColumns, 'secondVector'> & { vector: Vector<Float32> | null };
+
+const IDS_PER_PAGE = 4_096;
+
+/** Ids of the rows of a run that have no vector yet. */
+export async function* unembeddedPages(table: Table, runId: string): AsyncGenerator<string[]> {
+  const ids = await idsOf(table, sqlAll([`addedBy = ${sqlString(runId)}`, WITHOUT_VECTOR]));
+  for (let start = 0; start < ids.length; start += IDS_PER_PAGE) yield ids.slice(start, start + IDS_PER_PAGE);
 }
 
 /** Ids of rows, some eighty bytes of memory each. */
@@ -104,9 +118,11 @@ export async function rowsOf(table: Table, stamp: CollectionStamp, ids: string[]
   const columns = [...RESULT_COLUMNS, 'embeddedHash', 'addedBy', 'removedBy', ...vectorColumns(stamp)];
   const rows: VisibleRow[] = [];
   for await (const batch of table.query().where(sqlIn('id', ids)).select(columns)) {
-    for (const row of batch as unknown as Iterable<Omit<VisibleRow, keyof ChunkVectors> & VectorColumns>) {
-      const { embeddedHash, addedBy, removedBy } = row;
-      rows.push({ ...toStoredChunk(row), embeddedHash, addedBy, removedBy, ...copyOf(row) });
+    for (const row of batch as unknown as Iterable<StoredRow>) {
+      const { addedBy, removedBy, vector } = row;
+      const vectors = vector === null ? { vector, secondVector: null } : copyOf({ ...row, vector });
+      const embeddedHash = hashOf(row.embeddedHash);
+      rows.push({ ...toStoredChunk(row), embeddedHash, addedBy, removedBy, ...vectors });
     }
   }
   return splitByBytes(rows);

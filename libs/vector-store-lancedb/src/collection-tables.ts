@@ -45,6 +45,16 @@ export class CollectionTables {
     );
   }
 
+  /** Pages from the version of the table that there is when the first one is asked for. */
+  async *pages<T>(collection: string, open: (table: Table) => AsyncGenerator<T>): AsyncGenerator<T> {
+    const pages = await this.read(collection, async (table) => open(table));
+    for (;;) {
+      const page = await this.guarded(collection, () => pages.next());
+      if (page.done === true) return;
+      yield page.value;
+    }
+  }
+
   /** One write after the other in this process; conflicts with other processes are tried again. */
   write<T>(collection: string, work: (table: Table) => Promise<T>): Promise<T> {
     return this.inTurn(collection, () =>

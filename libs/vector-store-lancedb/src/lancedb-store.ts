@@ -27,11 +27,12 @@ import * as chunks from './chunk-table.ts';
 import * as vectors from './chunk-vectors.ts';
 import { CollectionTables, type FolderTables } from './collection-tables.ts';
 import { toStoreError } from './failures.ts';
-import { compact, isWorthOptimizing } from './maintenance.ts';
+import { allowMissingVectors, compact, isWorthOptimizing } from './maintenance.ts';
 import { Pointers } from './pointers.ts';
+import { RepoCounts } from './repo-counts.ts';
 import { toArrowTable } from './rows.ts';
 import { RunRecords } from './run-records.ts';
-import { sqlIn, sqlString } from './sql.ts';
+import { sqlIn, sqlString, WITHOUT_VECTOR } from './sql.ts';
 import { TableCollections } from './table-collections.ts';
 import { folderBytes, tableFolder, tableNames } from './table-folders.ts';
 
@@ -79,7 +80,7 @@ class LanceDbStore implements VectorStore {
   readonly #options: LanceDbStoreOptions;
   /** Rows that this process deleted since the collection was last optimized. */
   readonly #deleted = new Map<string, number>();
-  readonly #counts = new Map<string, { of: string; repos: RepoCount[] }>();
+  readonly #counts = new RepoCounts();
 
   constructor(folder: FolderTables, options: LanceDbStoreOptions) {
     this.#folder = folder;
@@ -156,6 +157,7 @@ class LanceDbStore implements VectorStore {
       // Of two rows with the same id in one batch the later one counts; LanceDB would keep both.
       const distinct = [...new Map(rows.map((row) => [row.id, row])).values()];
       if (distinct.length === 0) return;
+      if (distinct.some(({ vector }) => vector === null)) await allowMissingVectors(table);
       const data = toArrowTable(distinct, stamp);
       await table.mergeInsert('id').whenMatchedUpdateAll().whenNotMatchedInsertAll().execute(data);
     });
@@ -182,13 +184,12 @@ class LanceDbStore implements VectorStore {
     this.#deleted.set(collection, (this.#deleted.get(collection) ?? 0) + numDeletedRows);
   }
 
-  async *stamps(collection: string, repo: string): AsyncGenerator<ChunkStamp[]> {
-    const pages = await this.#tables.read(collection, async (table) => chunks.stampPages(table, repo));
-    for (;;) {
-      const page = await this.#tables.guarded(collection, () => pages.next());
-      if (page.done === true) return;
-      yield page.value;
-    }
+  stamps(collection: string, repo: string): AsyncGenerator<ChunkStamp[]> {
+    return this.#tables.pages(collection, (table) => chunks.stampPages(table, repo));
+  }
+
+  unembedded(collection: string, runId: string): AsyncGenerator<string[]> {
+    return this.#tables.pages(collection, (table) => vectors.unembeddedPages(table, runId));
   }
 
   vectorsByHash(collection: string, hashes: string[]): Promise<Map<string, ChunkVectors>> {
@@ -245,15 +246,11 @@ class LanceDbStore implements VectorStore {
   }
 
   countByRepo(collection: string): Promise<RepoCount[]> {
-    return this.#tables.readVisible(collection, {}, async (table, condition) => {
-      // A scan of the whole table, and asked for by every open page of operations: kept until something changes.
-      const { createdAt } = await chunks.readStamp(table, collection);
-      const of = JSON.stringify([createdAt, await table.version(), condition]);
-      const known = this.#counts.get(collection);
-      const repos = known?.of === of ? known.repos : await chunks.countRowsByRepo(table, condition);
-      this.#counts.set(collection, { of, repos });
-      return repos.map((count) => ({ ...count }));
-    });
+    return this.#count(collection, null);
+  }
+
+  countUnembedded(collection: string): Promise<RepoCount[]> {
+    return this.#count(collection, WITHOUT_VECTOR);
   }
 
   sizeBytes(collection: string): Promise<number> {
@@ -274,6 +271,12 @@ class LanceDbStore implements VectorStore {
       await compact(this.#folder.runs.table, keepReplacedMs);
       await compact(this.#folder.pointers.table, keepReplacedMs);
     });
+  }
+
+  #count(collection: string, which: string | null): Promise<RepoCount[]> {
+    return this.#tables.readVisible(collection, {}, (table, condition) =>
+      this.#counts.of(table, collection, { condition, which }),
+    );
   }
 
   async ping(): Promise<void> {

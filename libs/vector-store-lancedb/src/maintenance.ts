@@ -1,5 +1,6 @@
 import { Index, type Table } from '@lancedb/lancedb';
 import { retryingConflicts } from './failures.ts';
+import { VECTOR_COLUMNS } from './rows.ts';
 
 /**
  * The indexes of a collection's table, made while it is empty; optimize() brings them up to date, and rows they do not
@@ -26,6 +27,15 @@ export async function createIndexes(table: Table): Promise<void> {
     maxTokenLength: 128,
   });
   await table.createIndex('lexicalText', { config: fullText });
+}
+
+/** Lets a table hold rows without a vector; those that were made by earlier versions did not. */
+export async function allowMissingVectors(table: Table): Promise<void> {
+  const { fields } = await table.schema();
+  const strict = Object.values(VECTOR_COLUMNS).filter(
+    (name) => fields.find((field) => field.name === name)?.nullable === false,
+  );
+  if (strict.length > 0) await table.alterColumns(strict.map((path) => ({ path, nullable: true })));
 }
 
 /** Fragments of a table: each write leaves one, each search opens all. */

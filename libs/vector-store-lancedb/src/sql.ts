@@ -1,6 +1,7 @@
 import type { SearchFilter } from '@embergate/contracts/http-search.ts';
 import { indexablePart, parsePathGlob, pathGlobRegex } from '@embergate/vector-store/path-glob.ts';
 import type { HiddenRuns } from '@embergate/vector-store/visibility.ts';
+import { UNEMBEDDED } from './rows.ts';
 
 /**
  * A string as an SQL literal. LanceDB takes no parameters, so this is the only way a value enters a filter. Its
@@ -14,6 +15,13 @@ export function sqlString(value: string): string {
 export function sqlIn(column: string, values: string[]): string {
   return values.length === 0 ? 'false' : `${column} IN (${values.map(sqlString).join(', ')})`;
 }
+
+export const WITHOUT_VECTOR = `starts_with(embeddedHash, ${sqlString(UNEMBEDDED)})`;
+export const EMBEDDED = `NOT ${WITHOUT_VECTOR}`;
+
+/** All of these conditions; null stands for one that every row meets. Empty where no other is among them. */
+export const sqlAll = (conditions: (string | null)[]): string =>
+  conditions.filter((condition) => condition !== null).join(' AND ');
 
 /** The condition of rows that a search may see and wants, or null where that is all rows. */
 export function searchCondition(hidden: HiddenRuns, filter: SearchFilter): string | null {

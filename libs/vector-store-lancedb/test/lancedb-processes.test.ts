@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Schema } from 'apache-arrow';
+import { Field, Schema } from 'apache-arrow';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { row, run, space, vectorOf } from '@embergate/vector-store/conformance/samples.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
@@ -177,7 +177,10 @@ describe('reading all rows of a collection', () => {
 
 describe('a folder of an earlier version', () => {
   test('whose collections know nothing of second spaces and pointers works on', async () => {
-    const { fields } = chunkSchema({ name: 'default', space, secondSpace: null, createdAt: '' });
+    const { fields: fieldsNow } = chunkSchema({ name: 'default', space, secondSpace: null, createdAt: '' });
+    const fields = fieldsNow.map(({ name, type, nullable, metadata }) =>
+      name === 'vector' ? new Field(name, type, false) : new Field(name, type, nullable, metadata),
+    );
     const stamp = { name: 'default', space, createdAt: '2026-01-01T00:00:00.000Z' };
     const metadata = new Map([['embergate:collection', JSON.stringify(stamp)]]);
     await createTable({ path, name: 'chunks_default' }, new Schema(fields, metadata), createIndexes);
@@ -190,6 +193,12 @@ describe('a folder of an earlier version', () => {
     expect(await store.vectorsByHash('default', [row().embeddedHash])).toEqual(
       new Map([[row().embeddedHash, { vector: vectorOf(1), secondVector: null }]]),
     );
+    await store.upsertRows('default', [row({ path: 'no-vector-yet.ts', vector: null })]);
+    expect(await store.countUnembedded('default')).toEqual([{ repo: 'app', chunks: 1 }]);
+    await store.upsertRows('default', [row({ path: 'no-vector-yet.ts' }), row({ path: 'new.ts' })]);
+    const all = await store.searchDense('default', vectorOf(1), { limit: 10, filter: {} });
+    expect(all.map(({ path: found }) => found).sort()).toEqual(['new.ts', 'no-vector-yet.ts', 'old.ts']);
+    expect(await store.getCollection('default')).toEqual({ ...stamp, secondSpace: null });
   });
 });
 

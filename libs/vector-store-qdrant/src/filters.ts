@@ -2,6 +2,7 @@ import type { Schemas } from '@qdrant/js-client-rest';
 import type { SearchFilter } from '@embergate/contracts/http-search.ts';
 import { indexablePart, parsePathGlob } from '@embergate/vector-store/path-glob.ts';
 import type { HiddenRuns } from '@embergate/vector-store/visibility.ts';
+import { DENSE } from './points.ts';
 
 export const fieldIs = (key: string, value: string): Schemas['FieldCondition'] => ({ key, match: { value } });
 export const fieldIn = (key: string, values: string[]): Schemas['FieldCondition'] => ({
@@ -9,8 +10,22 @@ export const fieldIn = (key: string, values: string[]): Schemas['FieldCondition'
   match: { any: values },
 });
 
+const HAS_VECTOR: Schemas['HasVectorCondition'] = { has_vector: DENSE };
+
+/** Of the points that pass a filter those that have a vector, or those that have none yet. */
+export function embeddedAmong({ must, must_not }: PointFilter, isEmbedded: boolean): PointFilter {
+  return isEmbedded
+    ? { must: [...must, HAS_VECTOR], must_not }
+    : { must, must_not: [...must_not, HAS_VECTOR] };
+}
+
+export interface PointFilter {
+  must: Schemas['Condition'][];
+  must_not: Schemas['Condition'][];
+}
+
 /** Points that a search may see and wants, but for what a glob says beyond an exact path or a folder. */
-export function searchFilter(hidden: HiddenRuns, filter: SearchFilter): Schemas['Filter'] {
+export function searchFilter(hidden: HiddenRuns, filter: SearchFilter): PointFilter {
   const must: Schemas['FieldCondition'][] = [];
   if (filter.repo !== undefined) must.push(fieldIn('repo', filter.repo));
   if (filter.language !== undefined) must.push(fieldIn('language', filter.language));

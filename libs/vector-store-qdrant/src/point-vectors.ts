@@ -7,7 +7,7 @@ import type {
   VisibleRow,
 } from '@embergate/vector-store/store.ts';
 import { scrollPages } from './chunk-points.ts';
-import { fieldIn } from './filters.ts';
+import { embeddedAmong, fieldIn, fieldIs, type PointFilter } from './filters.ts';
 import * as points from './points.ts';
 
 /*
@@ -59,7 +59,7 @@ async function pointsByHash(
   hashes: string[],
 ): Promise<Map<string, Point['id']>> {
   const found = new Map<string, Point['id']>();
-  const filter = { must: [fieldIn('embeddedHash', hashes)] };
+  const filter = embeddedAmong({ must: [fieldIn('embeddedHash', hashes)], must_not: [] }, true);
   const request = { filter, fields: ['embeddedHash'], size: POINTS_PER_PAGE };
   for await (const page of scrollPages(client, name, request)) {
     for (const { id, payload } of page) found.set(String(payload?.['embeddedHash']), id);
@@ -70,11 +70,11 @@ async function pointsByHash(
 export async function samplePoints(
   client: QdrantClient,
   name: string,
-  { filter, limit, spaces }: { filter: Schemas['Filter']; limit: number; spaces: CollectionSpaces },
+  { filter, limit, spaces }: { filter: PointFilter; limit: number; spaces: CollectionSpaces },
 ): Promise<SampledRow[]> {
   const sample = await client.query(name, {
     query: { sample: 'random' },
-    filter,
+    filter: embeddedAmong(filter, true),
     limit,
     with_payload: [...points.RESULT_FIELDS, 'embeddedHash'],
     with_vector: fieldsOf(spaces),
@@ -84,6 +84,19 @@ export async function samplePoints(
     const embeddedHash = String(point.payload?.['embeddedHash']);
     return vectors === null ? [] : [{ ...points.chunkOf(point.payload), embeddedHash, ...vectors }];
   });
+}
+
+/** Ids of the rows of a run that have no vector yet. */
+export async function* unembeddedPages(
+  client: QdrantClient,
+  name: string,
+  runId: string,
+): AsyncGenerator<string[]> {
+  const filter = embeddedAmong({ must: [fieldIs('addedBy', runId)], must_not: [] }, false);
+  const request = { filter, fields: ['id'], size: POINTS_PER_PAGE };
+  for await (const page of scrollPages(client, name, request)) {
+    yield page.map(({ payload }) => String(payload?.['id']));
+  }
 }
 
 /** Points by their ids, which stay where they are: pages may be read for as long as it takes. */
@@ -99,6 +112,6 @@ export async function* visiblePages(
     vectors: fieldsOf(spaces),
   };
   for await (const page of scrollPages(client, name, request)) {
-    yield* splitByBytes(page.map(points.visibleRowOf).filter((row) => row !== null));
+    yield* splitByBytes(page.map(points.visibleRowOf));
   }
 }

@@ -49,7 +49,7 @@ export function pointOf(row: ChunkRow): Schemas['PointStruct'] {
   return {
     id: pointId(row.id),
     vector: {
-      [DENSE]: Array.from(vector),
+      ...(vector !== null && { [DENSE]: Array.from(vector) }),
       ...(secondVector !== null && { [SECOND]: Array.from(secondVector) }),
       ...(sparse.indices.length > 0 && { [LEXICAL]: sparse }),
     },
@@ -78,11 +78,11 @@ export function vectorsOf(point: Schemas['Record']): ChunkVectors | null {
   return { vector: Float32Array.from(first), secondVector: second ? Float32Array.from(second) : null };
 }
 
-export function visibleRowOf(point: Schemas['Record']): VisibleRow | null {
-  const vectors = vectorsOf(point);
+export function visibleRowOf(point: Schemas['Record']): VisibleRow {
+  const vectors = vectorsOf(point) ?? { vector: null, secondVector: null };
   const { addedBy, removedBy } = stampOf(point.payload);
   const embeddedHash = String(point.payload?.['embeddedHash']);
-  return vectors && { ...chunkOf(point.payload), embeddedHash, addedBy, removedBy, ...vectors };
+  return { ...chunkOf(point.payload), embeddedHash, addedBy, removedBy, ...vectors };
 }
 
 /** One number of a vector in JSON, at most. */
@@ -110,7 +110,7 @@ export function* batchesOf(rows: ChunkRow[]): Generator<ChunkRow[]> {
 
 /** An upper estimate: 21 bytes a number, up to three a character, and 34 a token of some six characters. */
 function jsonBytes({ vector, secondVector, text, lexicalText, path, symbol }: ChunkRow): number {
-  const numbers = vector.length + (secondVector?.length ?? 0);
+  const numbers = (vector?.length ?? 0) + (secondVector?.length ?? 0);
   return (
     1_000 +
     BYTES_PER_NUMBER * numbers +

@@ -23,7 +23,7 @@ import { isSuccessorName, refuseRunsOfSuccessors } from '@embergate/vector-store
 import * as chunks from './chunk-points.ts';
 import { checkExists } from './collections.ts';
 import { parseEndpoint } from './endpoint.ts';
-import { fieldIs, searchFilter } from './filters.ts';
+import { embeddedAmong, fieldIs, searchFilter } from './filters.ts';
 import * as vectors from './point-vectors.ts';
 import { batchesOf, DENSE, LEXICAL, pointId, pointOf, SECOND } from './points.ts';
 import { RemoteCalls } from './remote-calls.ts';
@@ -170,6 +170,12 @@ class QdrantStore implements VectorStore {
     return this.#calls.pages(collection, (place) => chunks.stampPages(this.#calls.reading, place, repo));
   }
 
+  unembedded(collection: string, runId: string): AsyncGenerator<string[]> {
+    return this.#calls.pages(collection, (place) =>
+      vectors.unembeddedPages(this.#calls.reading, place, runId),
+    );
+  }
+
   async vectorsByHash(collection: string, hashes: string[]): Promise<Map<string, ChunkVectors>> {
     const spaces = await this.#collections.stampNow(collection);
     return this.#calls.write(collection, (place) =>
@@ -240,6 +246,13 @@ class QdrantStore implements VectorStore {
     return this.#calls.readVisible(collection, (place, hidden) =>
       chunks.countPointsByRepo(this.#calls.reading, place, searchFilter(hidden, {})),
     );
+  }
+
+  countUnembedded(collection: string): Promise<RepoCount[]> {
+    return this.#calls.readVisible(collection, (place, hidden) => {
+      const filter = embeddedAmong(searchFilter(hidden, {}), false);
+      return chunks.countPointsByRepo(this.#calls.reading, place, filter);
+    });
   }
 
   /** Always null: Qdrant does not say. */

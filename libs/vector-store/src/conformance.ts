@@ -8,6 +8,7 @@ import { space } from './conformance/samples.ts';
 import { describeDenseSearch, describeLexicalSearch } from './conformance/search.ts';
 import { describeSecondSpace } from './conformance/second-space.ts';
 import { describeSuccessors } from './conformance/successors.ts';
+import { describeUnembedded } from './conformance/unembedded.ts';
 import type { VectorStore } from './store.ts';
 
 /** One storage that several stores open, as the processes of a deployment do. */
@@ -45,6 +46,7 @@ export function describeVectorStore(name: string, createFixture: () => Promise<V
     describeRuns(stores);
     describeSecondSpace(stores);
     describeSuccessors(stores);
+    describeUnembedded(stores);
     describeDenseSearch(stores);
     describeLexicalSearch(stores);
     describeFilters(stores);

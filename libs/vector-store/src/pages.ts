@@ -15,7 +15,7 @@ export function splitByBytes(rows: readonly VisibleRow[]): VisibleRow[][] {
   let page: VisibleRow[] = [];
   let bytes = 0;
   for (const row of rows) {
-    const size = 2 * row.text.length + row.vector.byteLength + (row.secondVector?.byteLength ?? 0);
+    const size = 2 * row.text.length + (row.vector?.byteLength ?? 0) + (row.secondVector?.byteLength ?? 0);
     if (page.length > 0 && bytes + size > MAX_BYTES) {
       pages.push(page);
       page = [];

@@ -1,6 +1,6 @@
 import { AppError } from '@embergate/contracts/errors.ts';
 import { spaceId, type EmbeddingSpace } from '@embergate/contracts/space.ts';
-import type { ChunkVectors, CollectionSpaces, CollectionStamp } from './store.ts';
+import type { ChunkRow, CollectionSpaces, CollectionStamp } from './store.ts';
 
 /** A stamp as it was stored; those from before there were second spaces don't speak of one. */
 export type StoredStamp = Omit<CollectionStamp, 'secondSpace'> & { secondSpace?: EmbeddingSpace | null };
@@ -35,9 +35,13 @@ export function checkSpaces(
 const idsOf = ({ space, secondSpace }: CollectionSpaces): string =>
   secondSpace === null ? spaceId(space) : `${spaceId(space)} and ${spaceId(secondSpace)}`;
 
-/** Throws `space_mismatch` unless a row has a vector of the right length in each of the collection's spaces, and in no other. */
-export function checkVectors(stamp: CollectionStamp, { vector, secondVector }: ChunkVectors): void {
-  checkDimensions(stamp, vector, 'first');
+/** Throws `space_mismatch` unless a row has a vector of the right length in each of the collection's spaces, or none at all. */
+export function checkVectors(
+  stamp: CollectionStamp,
+  { vector, secondVector }: Pick<ChunkRow, 'vector' | 'secondVector'>,
+): void {
+  if (vector === null && secondVector === null) return;
+  checkDimensions(stamp, vector ?? new Float32Array(), 'first');
   if (secondVector !== null) checkDimensions(stamp, secondVector, 'second');
   else if (stamp.secondSpace !== null) {
     throw new AppError(

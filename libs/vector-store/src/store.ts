@@ -23,13 +23,17 @@ export interface ChunkRow {
   lexicalText: string;
   addedBy: string;
   removedBy: string | null;
-  vector: Float32Array;
-  /** Of the collection's second space; null where the collection has none. */
+  /** Null while there is none yet: full text finds the row, and dense search does not. */
+  vector: Float32Array | null;
+  /** Of the collection's second space; null where the collection has none, and where `vector` is null. */
   secondVector: Float32Array | null;
 }
 
 /** What was made of one text: a vector in each of the collection's spaces. */
-export type ChunkVectors = Pick<ChunkRow, 'vector' | 'secondVector'>;
+export interface ChunkVectors {
+  vector: Float32Array;
+  secondVector: Float32Array | null;
+}
 
 /** A row as it can be written to another collection; lexicalDocument() makes its `lexicalText`, which Qdrant does not keep. */
 export type VisibleRow = Omit<ChunkRow, 'lexicalText'>;
@@ -58,8 +62,11 @@ export interface ChunkStamp {
   removedBy: string | null;
 }
 
-/** `swept`: committed, and what it removed has been deleted; the record only says when the repo was indexed. */
-export type RunState = 'pending' | 'committed' | 'cancelled' | 'swept';
+/**
+ * `embedding`: the first run of a repo, whose rows are seen though some of them have no vector yet; what it removed is seen too.
+ * `swept`: committed, and what it removed has been deleted; the record only says when the repo was indexed.
+ */
+export type RunState = 'pending' | 'embedding' | 'committed' | 'cancelled' | 'swept';
 
 /**
  * The one small record of an index run. Its step from pending to committed publishes all of the run's work in one write.
@@ -178,9 +185,11 @@ export interface VectorStore {
 
   /** All rows of a repo, whatever their visibility, in pages so that memory stays bounded. */
   stamps(collection: string, repo: string): AsyncIterable<ChunkStamp[]>;
+  /** Ids of the rows that a run added and that have no vector yet, in pages; whatever their visibility. */
+  unembedded(collection: string, runId: string): AsyncIterable<string[]>;
   /** Vectors already known for these hashes, from any repo of the collection. At most a few thousand hashes a call. */
   vectorsByHash(collection: string, hashes: string[]): Promise<Map<string, ChunkVectors>>;
-  /** Some of the visible rows, others each time where there are more than the limit (a few hundred at most). */
+  /** Some of the visible rows that have a vector, others each time where there are more than the limit (a few hundred at most). */
   sampleRows(collection: string, limit: number): Promise<SampledRow[]>;
 
   /**
@@ -199,6 +208,8 @@ export interface VectorStore {
     where: { id: string } | { repo: string; path: string },
   ): Promise<StoredChunk[]>;
   countByRepo(collection: string): Promise<RepoCount[]>;
+  /** Visible rows without a vector; repos where all have one are left out. */
+  countUnembedded(collection: string): Promise<RepoCount[]>;
   /** Bytes on disk, or null where the store does not say. */
   sizeBytes(collection: string): Promise<number | null>;
 

@@ -11,7 +11,7 @@ export interface HiddenRuns {
   removedBy: string[];
 }
 
-/** What the run records of one collection hide. */
+/** What the run records of one collection hide. Of a run that is still embedding: nothing. */
 export function hiddenRuns(runs: RunRecord[]): HiddenRuns {
   const idsOf = (...states: RunState[]): string[] =>
     runs

@@ -64,7 +64,7 @@ export function statusCommand(context: CliContext): Command {
         repos.map((repo) => [
           name,
           repo.name,
-          String(repo.chunks),
+          repo.embedded < repo.chunks ? `${repo.chunks} (${repo.embedded} embedded)` : String(repo.chunks),
           repo.commit?.slice(0, 12) ?? '-',
           repo.lastRunAt ?? '-',
           sizeBytes === null ? '-' : `${(sizeBytes / 1e6).toFixed(1)} MB`,

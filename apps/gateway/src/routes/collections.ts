@@ -31,6 +31,8 @@ async function describe(
   store: VectorStore,
   { name, space, secondSpace, createdAt }: CollectionStamp,
 ): Promise<Collection> {
+  // Before the chunks: vectors that come in between must not make more of them than there are chunks.
+  const missing = new Map((await store.countUnembedded(name)).map(({ repo, chunks }) => [repo, chunks]));
   const [counts, runs, sizeBytes] = await Promise.all([
     store.countByRepo(name),
     store.listRuns(name),
@@ -40,22 +42,25 @@ async function describe(
   const published = runs
     .filter(({ state }) => state === 'committed' || state === 'swept')
     .sort((a, b) => b.startedAt.localeCompare(a.startedAt));
+  const repos = counts.map(({ repo, chunks }) => {
+    const last = published.find((run) => run.repo === repo);
+    return {
+      name: repo,
+      chunks,
+      embedded: Math.max(0, chunks - (missing.get(repo) ?? 0)),
+      commit: last?.commit ?? null,
+      lastRun: last?.id ?? null,
+      lastRunAt: last?.finishedAt ?? null,
+    };
+  });
   return {
     name,
     space,
     spaceId: spaceId(space),
     secondSpaceId: secondSpace && spaceId(secondSpace),
-    chunks: counts.reduce((sum, { chunks }) => sum + chunks, 0),
-    repos: counts.map(({ repo, chunks }) => {
-      const last = published.find((run) => run.repo === repo);
-      return {
-        name: repo,
-        chunks,
-        commit: last?.commit ?? null,
-        lastRun: last?.id ?? null,
-        lastRunAt: last?.finishedAt ?? null,
-      };
-    }),
+    chunks: repos.reduce((sum, { chunks }) => sum + chunks, 0),
+    embedded: repos.reduce((sum, { embedded }) => sum + embedded, 0),
+    repos,
     sizeBytes,
     createdAt,
   };
