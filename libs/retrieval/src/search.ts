@@ -14,6 +14,7 @@ import type { CollectionStamp, ScoredChunk, VectorStore } from '@embergate/vecto
 import { arrange } from './arrange.ts';
 import { partlyEmbedded } from './embedded-share.ts';
 import { fuse } from './fuse.ts';
+import { rerank, type RerankStage } from './rerank.ts';
 
 /** A query's vector, and what the response says of it. */
 export interface EmbeddedQuery {
@@ -45,6 +46,8 @@ export interface QueryEmbedder {
 export interface SearchParts {
   store: VectorStore;
   embedder: QueryEmbedder;
+  /** None: `rerank` is answered with a warning. */
+  rerank?: RerankStage | undefined;
   defaults: { deadlineMs: number; degradation: Degradation };
   signal?: AbortSignal | undefined;
 }
@@ -88,23 +91,22 @@ export async function search(parts: SearchParts, request: SearchRequest): Promis
   // No reason to be late: results are there.
   const incompleteness = await inTime(incomplete).catch(() => null);
   if (incompleteness) warnings.push(incompleteness);
-  if (request.rerank) {
-    warnings.push({
-      code: 'rerank_skipped',
-      message: 'This deployment has no reranker; results are in fusion order.',
-    });
-  }
-  const results = arrange(found, { ...request.arrange, limit: request.limit });
-  const now = performance.now();
+  const searchMs = performance.now() - searchStartedAt;
+  const asked = { query: request.query, until: startedAt + deadlineMs, signal: parts.signal };
+  const reranked = request.rerank
+    ? await rerank(parts.rerank, found, asked)
+    : { chunks: found, warnings: [], ms: 0 };
+  warnings.push(...reranked.warnings);
+  const results = arrange(reranked.chunks, { ...request.arrange, limit: request.limit });
   return {
     results: results.map((chunk) => ({ ...chunk, score: round(chunk.score, 6) })),
     embedding: embedded.report,
     warnings,
     timingsMs: {
       ...embedded.timingsMs,
-      search: round(now - searchStartedAt, 3),
-      rerank: 0,
-      total: round(now - startedAt, 3),
+      search: round(searchMs, 3),
+      rerank: round(reranked.ms, 3),
+      total: round(performance.now() - startedAt, 3),
     },
   };
 }
