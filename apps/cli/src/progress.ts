@@ -37,7 +37,7 @@ function barView(stream: NodeJS.WriteStream): ProgressView {
         done,
         files: progress.files,
         rate: progress.tokensPerSecond,
-        left: job.state === 'publishing' ? 'publishing' : timeLeft(progress.etaSeconds),
+        left: job.state === 'publishing' ? 'publishing' : whatIsLeft(job),
       };
       const total = Math.max(progress.total ?? 0, done, 1);
       if (!started) bar.start(total, done, payload);
@@ -61,12 +61,15 @@ function lineView(stream: NodeJS.WriteStream): ProgressView {
       last = now;
       const done = progress.embedded + progress.reused;
       stream.write(
-        `${subjectOf(job)}: ${state}, ${done}/${progress.total ?? '?'} chunks, ${progress.files} files, ${progress.tokensPerSecond} tokens/s, ${timeLeft(progress.etaSeconds)}\n`,
+        `${subjectOf(job)}: ${state}, ${done}/${progress.total ?? '?'} chunks, ${progress.files} files, ${progress.tokensPerSecond} tokens/s, ${whatIsLeft(job)}\n`,
       );
     },
     end: () => undefined,
   };
 }
+
+const whatIsLeft = ({ waitingFor, progress }: IndexJob): string =>
+  waitingFor === null ? timeLeft(progress.etaSeconds) : `waits for ${waitingFor}`;
 
 function timeLeft(seconds: number | null): string {
   if (seconds === null) return 'time left unknown';

@@ -1,4 +1,5 @@
 import {
+  chooseQdrant,
   chooseStore,
   gatewaySettings,
   laterSettings,
@@ -38,6 +39,7 @@ await runProcess({
       port: config.GATEWAY_PORT,
       redisUrl: config.REDIS_URL,
       store: chooseStore(config),
+      qdrant: chooseQdrant(config),
       model: config.EMBEDDING_MODEL,
       catalogFile: config.MODEL_CATALOG,
       dimensions: config.EMBEDDING_DIMENSIONS,

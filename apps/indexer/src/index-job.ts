@@ -1,14 +1,11 @@
-import {
-  emptyProgress,
-  type IndexProgress,
-  type IndexReport,
-  type SkippedFile,
-} from '@embergate/contracts/index-job.ts';
+import { emptyProgress, type IndexReport } from '@embergate/contracts/index-job.ts';
 import { runIndex } from '@embergate/ingestion/index-run.ts';
 import { moveCollection, undoMove, type MoveParts } from '@embergate/ingestion/move-collection.ts';
+import { patientStore } from '@embergate/ingestion/patient-store.ts';
 import type { ProgressListener } from '@embergate/ingestion/run-progress.ts';
 import { abandonRun, undoRun } from '@embergate/ingestion/sweep.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
+import type { ForeignCollections } from '@embergate/vector-store/foreign-collections.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
 import { checkOut } from './git.ts';
 import type { IndexedSpaces } from './indexed-spaces.ts';
@@ -19,6 +16,7 @@ export interface IndexJobParts {
   log: Logger;
   clonesDir: string;
   store: VectorStore;
+  foreign: ForeignCollections | null;
   spaces: IndexedSpaces;
 }
 
@@ -33,6 +31,8 @@ interface JobWork {
 
 interface Telling {
   tell: (change: Partial<IndexReport>) => Promise<void>;
+  /** What is no failure of the job where it cannot be told. */
+  tellSoon: (change: Partial<IndexReport>) => void;
   onProgress: ProgressListener;
 }
 
@@ -41,12 +41,13 @@ export const indexJobHandler =
   (parts: IndexJobParts) =>
   async (task: IndexTask): Promise<void> => {
     const { signal } = task;
-    const { tell, onProgress } = telling(parts.log, task);
+    const told = telling(parts.log, task);
+    const { tell } = told;
     const { source } = task.payload;
     const work =
       source.type === 'collection'
-        ? moveWork(parts, { ...task, models: source.models }, onProgress)
-        : runWork(parts, { ...task, source }, { tell, onProgress });
+        ? moveWork(parts, { ...task, models: source.models }, told)
+        : runWork(parts, { ...task, source }, told);
     try {
       signal.throwIfAborted();
       await tell({});
@@ -67,28 +68,45 @@ export const indexJobHandler =
   };
 
 function telling(log: Logger, { jobId, report }: IndexTask): Telling {
-  let last: IndexReport = { state: 'running', progress: emptyProgress(), skippedFiles: [], commit: null };
+  let last: IndexReport = {
+    state: 'running',
+    progress: emptyProgress(),
+    skippedFiles: [],
+    commit: null,
+    waitingFor: null,
+  };
   const tell = async (change: Partial<IndexReport>): Promise<void> => {
     last = { ...last, ...change };
     await report(last);
   };
-  const onProgress = (
-    progress: IndexProgress,
-    skipped: readonly SkippedFile[],
-    state: 'running' | 'publishing',
-  ): void => {
-    tell({ progress, skippedFiles: [...skipped], state }).catch((error: unknown) => {
-      log.warn({ err: error, jobId }, 'progress could not be told');
-    });
+  const tellSoon = (change: Partial<IndexReport>): void => {
+    tell(change).catch((error: unknown) => log.warn({ err: error, jobId }, 'progress could not be told'));
   };
-  return { tell, onProgress };
+  const onProgress: ProgressListener = (progress, skipped, state) =>
+    tellSoon({ progress, skippedFiles: [...skipped], state });
+  return { tell, tellSoon, onProgress };
 }
 
-function runWork(
-  { clonesDir, store, spaces }: IndexJobParts,
-  { jobId, payload, source, signal }: IndexTask & { source: RunSource },
-  { tell, onProgress }: Telling,
-): JobWork {
+/** The store of a job's work: while it is away the job waits, and says so. What undoes the work does not wait. */
+const waitingStore = (
+  { store, log }: IndexJobParts,
+  { jobId, signal }: IndexTask,
+  { tellSoon }: Telling,
+): VectorStore =>
+  patientStore(store, {
+    signal,
+    onWaiting: (failure) => {
+      if (failure) log.warn({ err: failure, jobId }, 'the job waits for the vector store');
+      else log.info({ jobId }, 'the vector store answers again');
+      tellSoon({ waitingFor: failure && `the vector store: ${failure.message}` });
+    },
+  });
+
+function runWork(parts: IndexJobParts, task: IndexTask & { source: RunSource }, telling: Telling): JobWork {
+  const { clonesDir, spaces, foreign } = parts;
+  const { jobId, payload, source, signal } = task;
+  const { tell, onProgress } = telling;
+  const store = waitingStore(parts, task, telling);
   const { collection, repo, mode, newSpace } = payload;
   const run = { collection, runId: jobId };
   return {
@@ -97,35 +115,42 @@ function runWork(
       const { openSource, commit, remove } = await bringSource(source, {
         chunker: first.chunker,
         space: first.embedding.space,
+        repo,
+        foreign,
         checkOut: (git) => checkOut(git, { clonesDir, jobId, signal }),
       });
       try {
         await tell({ commit });
-        const parts = { store, ...first.embedding, second: second?.embedding ?? null };
-        await runIndex(parts, { ...run, repo, openSource, commit, mode, signal, onProgress });
+        const embeddings = { store, ...first.embedding, second: second?.embedding ?? null };
+        await runIndex(embeddings, { ...run, repo, openSource, commit, mode, signal, onProgress });
       } finally {
         await remove();
       }
     },
-    undo: () => undoRun(store, run),
-    giveUp: () => abandonRun(store, run),
+    undo: () => undoRun(parts.store, run),
+    giveUp: () => abandonRun(parts.store, run),
   };
 }
 
 function moveWork(
-  { store, spaces }: IndexJobParts,
-  { jobId, payload: { collection }, models, signal }: IndexTask & { models: readonly string[] },
-  onProgress: ProgressListener,
+  parts: IndexJobParts,
+  task: IndexTask & { models: readonly string[] },
+  telling: Telling,
 ): JobWork {
+  const { spaces } = parts;
+  const { jobId, payload, models, signal } = task;
+  const { collection } = payload;
   const move = { moveId: jobId, collection };
-  const parts = (): MoveParts => {
+  const partsOn = (store: VectorStore): MoveParts => {
     const [first = '', second] = models;
     const secondSpace = second === undefined ? null : spaces.named(second).embedding;
     return { store, first: spaces.named(first).embedding, second: secondSpace };
   };
+  const { onProgress } = telling;
+  const store = waitingStore(parts, task, telling);
   return {
-    run: () => moveCollection(parts(), { ...move, signal, onProgress }),
-    undo: () => undoMove(parts(), move),
-    giveUp: () => store.dropSuccessor(collection, jobId),
+    run: () => moveCollection(partsOn(store), { ...move, signal, onProgress }),
+    undo: () => undoMove(partsOn(parts.store), move),
+    giveUp: () => parts.store.dropSuccessor(collection, jobId),
   };
 }

@@ -24,7 +24,7 @@ export const SPACE: EmbeddingSpace = {
 };
 
 type RunOptions = Partial<
-  Pick<IndexRunRequest, 'mode' | 'collection' | 'signal' | 'onProgress' | 'openSource'>
+  Pick<IndexRunRequest, 'mode' | 'collection' | 'repo' | 'signal' | 'onProgress' | 'openSource'>
 >;
 
 /** A source folder, a LanceDB store on disk, the real chunker, and a fake in place of the model. */
@@ -37,6 +37,8 @@ export interface RunBench {
   /** Awaited before the fake model answers; called with what it is asked for. */
   beforeAnswer: (texts: string[]) => Promise<void> | void;
   run(runId: string, options?: RunOptions, parts?: IndexRunParts): Promise<void>;
+  /** The same on a store that stands before the bench's own. */
+  runOn(used: VectorStore, runId: string, options?: RunOptions): Promise<void>;
   /** Runs until `publishing` is told, marks what is gone, and stops short of publishing: as a kill at that moment. */
   runUntilPublishing(runId: string, options?: RunOptions): Promise<void>;
   rows(collection?: string): Promise<ChunkStamp[]>;
@@ -110,6 +112,7 @@ export async function createRunBench(files: Record<string, string>): Promise<Run
         onProgress: () => undefined,
         ...options,
       }),
+    runOn: (used, runId, options) => bench.run(runId, options, { ...embedding, store: used, second: null }),
     async runUntilPublishing(runId, options) {
       const kill = new AbortController();
       const onProgress: IndexRunRequest['onProgress'] = (_progress, _skipped, state) => {
