@@ -52,6 +52,7 @@ async function main(commandLine: readonly string[]): Promise<number> {
       jobsCommand,
       collectionsCommand,
       chunksCommand,
+      collectionsCommand,
       modelCommand,
       doctorCommand,
       evalCommand,

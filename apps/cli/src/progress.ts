@@ -71,8 +71,9 @@ function lineView(stream: NodeJS.WriteStream): ProgressView {
   };
 }
 
-function stepOf({ state, progress }: IndexJob): string {
+function stepOf({ state, waitingFor, progress }: IndexJob): string {
   if (state === 'publishing') return 'publishing';
+  if (waitingFor !== null) return `waits for ${waitingFor}`;
   const left = timeLeft(progress.etaSeconds);
   return progress.textSearchable ? `full text can be searched, vectors follow: ${left}` : left;
 }

@@ -4,7 +4,7 @@ import type { Degradation } from '@embergate/contracts/http-search.ts';
 import { openApiDocument } from '@embergate/contracts/openapi.ts';
 import type { RerankerChoice } from '@embergate/contracts/reranker-choice.ts';
 import type { ServedModel } from '@embergate/contracts/served-models.ts';
-import type { StoreChoice } from '@embergate/contracts/settings.ts';
+import type { QdrantChoice, StoreChoice } from '@embergate/contracts/settings.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
 import { findModel, servedName, type InstalledModel } from '@embergate/models/installed-model.ts';
 import type { Lifecycle } from '@embergate/platform/lifecycle.ts';
@@ -14,6 +14,7 @@ import { EmbedSender } from '@embergate/queue/embed-sender.ts';
 import { HeartbeatWatch } from '@embergate/queue/heartbeats.ts';
 import { IndexQueue } from '@embergate/queue/index-queue.ts';
 import { RedisClock } from '@embergate/queue/redis-clock.ts';
+import type { ForeignCollections } from '@embergate/vector-store/foreign-collections.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -23,6 +24,7 @@ import { composeSpace } from './compose-space.ts';
 import { loadApiKeys } from './http/auth.ts';
 import { isLoopback } from './http/guard.ts';
 import { createGatewayMetrics, createTierGauges } from './metrics.ts';
+import { adoptCollectionHandler, previewAdoptionHandler } from './routes/adoption.ts';
 import {
   clusterEventsHandler,
   clusterHandler,
@@ -54,6 +56,8 @@ export interface GatewayParts {
   port: number;
   redisUrl: string;
   store: StoreChoice;
+  /** Whose collections can be adopted. */
+  qdrant: QdrantChoice | null;
   model: string;
   modelDir: string;
   catalogFile: string | undefined;
@@ -109,6 +113,7 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
   const gauges = createTierGauges(metrics.registry);
   const defaults = { deadlineMs: parts.queryDeadlineMs, degradation: parts.degradation };
   const openApi = openApiDocument(parts.version);
+  const adoption = { foreign: await openForeign(parts.qdrant), spaces, store };
   const closing = new AbortController();
   const describeCluster = (): Promise<Cluster> => spaces.describe(store.name);
   const app = createApp({
@@ -130,6 +135,8 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
       cancelIndexJob: cancelIndexJobHandler(indexJobs),
       listCollections: listCollectionsHandler(store),
       getCollection: getCollectionHandler(store),
+      previewAdoption: previewAdoptionHandler(adoption),
+      adoptCollection: adoptCollectionHandler(adoption, indexJobs),
       deleteCollection: deleteCollectionHandler(store),
       cluster: clusterHandler(describeCluster),
       clusterEvents: clusterEventsHandler(describeCluster, closing.signal),
@@ -194,6 +201,12 @@ async function openStore(choice: StoreChoice): Promise<VectorStore> {
     const { createLanceDbStore } = await import('@embergate/vector-store-lancedb/lancedb-store.ts');
     return createLanceDbStore({ path: choice.path });
   }
-  const { createQdrantStore } = await import('@embergate/vector-store-qdrant/qdrant-store.ts');
-  return createQdrantStore({ url: choice.url, apiKey: choice.apiKey });
+  const { openQdrantStore } = await import('@embergate/vector-store-qdrant/qdrant-store.ts');
+  return openQdrantStore(choice);
+}
+
+async function openForeign(qdrant: QdrantChoice | null): Promise<ForeignCollections | null> {
+  if (qdrant === null) return null;
+  const { createForeignCollections } = await import('@embergate/vector-store-qdrant/foreign-collections.ts');
+  return createForeignCollections(qdrant);
 }

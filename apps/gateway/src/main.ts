@@ -1,5 +1,6 @@
 import { chooseReranker } from '@embergate/contracts/reranker-choice.ts';
 import {
+  chooseQdrant,
   chooseStore,
   gatewaySettings,
   laterSettings,
@@ -41,6 +42,7 @@ await runProcess({
       port: config.GATEWAY_PORT,
       redisUrl: config.REDIS_URL,
       store: chooseStore(config),
+      qdrant: chooseQdrant(config),
       model: config.EMBEDDING_MODEL,
       catalogFile: config.MODEL_CATALOG,
       dimensions: config.EMBEDDING_DIMENSIONS,

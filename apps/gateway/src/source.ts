@@ -1,5 +1,5 @@
 import { AppError } from '@embergate/contracts/errors.ts';
-import { ALL_REPOS, type IndexSource } from '@embergate/contracts/index-job.ts';
+import { ALL_REPOS, type RequestedSource } from '@embergate/contracts/index-job.ts';
 import { realpath, stat } from 'node:fs/promises';
 import { basename, isAbsolute, relative, resolve, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -12,7 +12,10 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
  * @returns the source with its real path.
  * @throws AppError `source_not_allowed`, `source_not_found`, `invalid_request`.
  */
-export async function checkSource(source: IndexSource, roots: readonly string[]): Promise<IndexSource> {
+export async function checkSource(
+  source: RequestedSource,
+  roots: readonly string[],
+): Promise<RequestedSource> {
   if (source.type === 'collection') return source;
   if (source.type !== 'git') return { ...source, path: await allowedFolder(source.path, roots) };
   if (source.ref?.startsWith('-'))
@@ -85,7 +88,7 @@ const isInside = (path: string, roots: readonly string[]): boolean =>
   });
 
 /** The last part of a path or URL: what people call a repository. */
-export function repoNameOf(source: IndexSource): string {
+export function repoNameOf(source: RequestedSource): string {
   if (source.type === 'collection') return ALL_REPOS;
   const last = source.type === 'git' ? basename(new URL(source.url).pathname, '.git') : basename(source.path);
   return last === '' ? 'root' : last;

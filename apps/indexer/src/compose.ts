@@ -1,5 +1,5 @@
 import type { ServedModel } from '@embergate/contracts/served-models.ts';
-import type { StoreChoice } from '@embergate/contracts/settings.ts';
+import type { QdrantChoice, StoreChoice } from '@embergate/contracts/settings.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
 import { sweep, sweepSuccessors } from '@embergate/ingestion/sweep.ts';
 import type { Lifecycle } from '@embergate/platform/lifecycle.ts';
@@ -10,6 +10,7 @@ import { HeartbeatWatch } from '@embergate/queue/heartbeats.ts';
 import { IndexQueue } from '@embergate/queue/index-queue.ts';
 import { IndexReceiver } from '@embergate/queue/index-receiver.ts';
 import { RedisClock } from '@embergate/queue/redis-clock.ts';
+import type { ForeignCollections } from '@embergate/vector-store/foreign-collections.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
 import { composeSpace } from './compose-space.ts';
 import { removeOldClones } from './git.ts';
@@ -21,6 +22,8 @@ export interface IndexerParts {
   lifecycle: Lifecycle;
   redisUrl: string;
   store: StoreChoice;
+  /** Whose collections can be adopted. */
+  qdrant: QdrantChoice | null;
   model: string;
   modelDir: string;
   catalogFile: string | undefined;
@@ -58,6 +61,7 @@ export async function composeIndexer(parts: IndexerParts): Promise<void> {
     log,
     clonesDir,
     store,
+    foreign: await openForeign(parts.qdrant),
     spaces: new IndexedSpaces(spaces as [IndexedSpace, ...IndexedSpace[]]),
   });
   const receiver = new IndexReceiver({ redis, concurrency: CONCURRENCY, handler, log });
@@ -97,6 +101,12 @@ async function openStore(choice: StoreChoice): Promise<VectorStore> {
     const { createLanceDbStore } = await import('@embergate/vector-store-lancedb/lancedb-store.ts');
     return createLanceDbStore({ path: choice.path });
   }
-  const { createQdrantStore } = await import('@embergate/vector-store-qdrant/qdrant-store.ts');
-  return createQdrantStore({ url: choice.url, apiKey: choice.apiKey });
+  const { openQdrantStore } = await import('@embergate/vector-store-qdrant/qdrant-store.ts');
+  return openQdrantStore(choice);
+}
+
+async function openForeign(qdrant: QdrantChoice | null): Promise<ForeignCollections | null> {
+  if (qdrant === null) return null;
+  const { createForeignCollections } = await import('@embergate/vector-store-qdrant/foreign-collections.ts');
+  return createForeignCollections(qdrant);
 }

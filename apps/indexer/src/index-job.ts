@@ -1,14 +1,11 @@
-import {
-  emptyProgress,
-  type IndexProgress,
-  type IndexReport,
-  type SkippedFile,
-} from '@embergate/contracts/index-job.ts';
+import { emptyProgress, type IndexReport } from '@embergate/contracts/index-job.ts';
 import { runIndex } from '@embergate/ingestion/index-run.ts';
 import { moveCollection } from '@embergate/ingestion/move-collection.ts';
+import { patientStore } from '@embergate/ingestion/patient-store.ts';
 import type { ProgressListener } from '@embergate/ingestion/run-progress.ts';
 import { abandonRun, undoRun } from '@embergate/ingestion/sweep.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
+import type { ForeignCollections } from '@embergate/vector-store/foreign-collections.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
 import { checkOut } from './git.ts';
 import type { IndexedSpaces } from './indexed-spaces.ts';
@@ -19,6 +16,7 @@ export interface IndexJobParts {
   log: Logger;
   clonesDir: string;
   store: VectorStore;
+  foreign: ForeignCollections | null;
   spaces: IndexedSpaces;
 }
 
@@ -33,6 +31,8 @@ interface JobWork {
 
 interface Telling {
   tell: (change: Partial<IndexReport>) => Promise<void>;
+  /** What is no failure of the job where it cannot be told. */
+  tellSoon: (change: Partial<IndexReport>) => void;
   onProgress: ProgressListener;
 }
 
@@ -41,12 +41,13 @@ export const indexJobHandler =
   (parts: IndexJobParts) =>
   async (task: IndexTask): Promise<void> => {
     const { signal } = task;
-    const { tell, onProgress } = telling(parts.log, task);
+    const told = telling(parts.log, task);
+    const { tell } = told;
     const { source } = task.payload;
     const work =
       source.type === 'collection'
-        ? moveWork(parts, task, onProgress)
-        : runWork(parts, { ...task, source }, { tell, onProgress });
+        ? moveWork(parts, task, told)
+        : runWork(parts, { ...task, source }, told);
     try {
       signal.throwIfAborted();
       await tell({});
@@ -67,28 +68,45 @@ export const indexJobHandler =
   };
 
 function telling(log: Logger, { jobId, report }: IndexTask): Telling {
-  let last: IndexReport = { state: 'running', progress: emptyProgress(), skippedFiles: [], commit: null };
+  let last: IndexReport = {
+    state: 'running',
+    progress: emptyProgress(),
+    skippedFiles: [],
+    commit: null,
+    waitingFor: null,
+  };
   const tell = async (change: Partial<IndexReport>): Promise<void> => {
     last = { ...last, ...change };
     await report(last);
   };
-  const onProgress = (
-    progress: IndexProgress,
-    skipped: readonly SkippedFile[],
-    state: 'running' | 'publishing',
-  ): void => {
-    tell({ progress, skippedFiles: [...skipped], state }).catch((error: unknown) => {
-      log.warn({ err: error, jobId }, 'progress could not be told');
-    });
+  const tellSoon = (change: Partial<IndexReport>): void => {
+    tell(change).catch((error: unknown) => log.warn({ err: error, jobId }, 'progress could not be told'));
   };
-  return { tell, onProgress };
+  const onProgress: ProgressListener = (progress, skipped, state) =>
+    tellSoon({ progress, skippedFiles: [...skipped], state });
+  return { tell, tellSoon, onProgress };
 }
 
-function runWork(
-  { clonesDir, store, spaces }: IndexJobParts,
-  { jobId, payload, source, signal }: IndexTask & { source: RunSource },
-  { tell, onProgress }: Telling,
-): JobWork {
+/** The store of a job's work: while it is away the job waits, and says so. What undoes the work does not wait. */
+const waitingStore = (
+  { store, log }: IndexJobParts,
+  { jobId, signal }: IndexTask,
+  { tellSoon }: Telling,
+): VectorStore =>
+  patientStore(store, {
+    signal,
+    onWaiting: (failure) => {
+      if (failure) log.warn({ err: failure, jobId }, 'the job waits for the vector store');
+      else log.info({ jobId }, 'the vector store answers again');
+      tellSoon({ waitingFor: failure && `the vector store: ${failure.message}` });
+    },
+  });
+
+function runWork(parts: IndexJobParts, task: IndexTask & { source: RunSource }, telling: Telling): JobWork {
+  const { clonesDir, spaces, foreign } = parts;
+  const { jobId, payload, source, signal } = task;
+  const { tell, onProgress } = telling;
+  const store = waitingStore(parts, task, telling);
   const { collection, repo, mode, model, spaces: [newSpace] = [] } = payload;
   const run = { collection, runId: jobId };
   return {
@@ -101,32 +119,38 @@ function runWork(
       const { openSource, commit, remove } = await bringSource(source, {
         chunker: first.chunker,
         space: first.embedding.space,
+        repo,
+        foreign,
         checkOut: (git) => checkOut(git, { clonesDir, jobId, signal }),
       });
       try {
         await tell({ commit });
-        const parts = { store, ...first.embedding, second: second?.embedding ?? null };
-        await runIndex(parts, { ...run, repo, openSource, commit, mode, signal, onProgress });
+        const embeddings = { store, ...first.embedding, second: second?.embedding ?? null };
+        await runIndex(embeddings, { ...run, repo, openSource, commit, mode, signal, onProgress });
       } finally {
         await remove();
       }
     },
-    undo: () => undoRun(store, run),
-    giveUp: () => abandonRun(store, run),
+    undo: () => undoRun(parts.store, run),
+    giveUp: () => abandonRun(parts.store, run),
   };
 }
 
 function moveWork(
-  { store, spaces }: IndexJobParts,
-  { jobId, payload: { collection, spaces: ids = [] }, signal }: IndexTask,
-  onProgress: ProgressListener,
+  parts: IndexJobParts,
+  task: IndexTask,
+  telling: Telling,
 ): JobWork {
-  const drop = (): Promise<'dropped' | 'replaced'> => store.dropSuccessor(collection, jobId);
+  const { jobId, payload, signal } = task;
+  const { collection, spaces: ids = [] } = payload;
+  const { onProgress } = telling;
+  const drop = (): Promise<'dropped' | 'replaced'> => parts.store.dropSuccessor(collection, jobId);
   return {
     run: async () => {
-      const { first, second } = spaces.withIds(ids);
-      const parts = { store, first: first.embedding, second: second?.embedding ?? null };
-      await moveCollection(parts, { moveId: jobId, collection, signal, onProgress });
+      const { first, second } = parts.spaces.withIds(ids);
+      const store = waitingStore(parts, task, telling);
+      const embeddings = { store, first: first.embedding, second: second?.embedding ?? null };
+      await moveCollection(embeddings, { moveId: jobId, collection, signal, onProgress });
     },
     undo: async () => (await drop()) === 'dropped',
     giveUp: async () => void (await drop()),

@@ -1,4 +1,5 @@
 import {
+  chooseQdrant,
   chooseStore,
   gatewaySettings,
   laterSettings,
@@ -35,6 +36,7 @@ await runProcess({
       lifecycle,
       redisUrl: config.REDIS_URL,
       store: chooseStore(config),
+      qdrant: chooseQdrant(config),
       model: config.EMBEDDING_MODEL,
       catalogFile: config.MODEL_CATALOG,
       dimensions: config.EMBEDDING_DIMENSIONS,

@@ -1,3 +1,4 @@
+import type { AdoptionPreview, AdoptionRequest } from '@embergate/contracts/adoption.ts';
 import { AppError, ERROR_KINDS, type ErrorCode } from '@embergate/contracts/errors.ts';
 import type { Cluster, Collection } from '@embergate/contracts/http-cluster.ts';
 import { problemSchema } from '@embergate/contracts/http-cluster.ts';
@@ -94,6 +95,17 @@ export class EmbergateClient {
 
   collection(name: string): Promise<Collection> {
     return this.#json('GET', `/v1/collections/${encodeURIComponent(name)}`);
+  }
+
+  previewAdoption(name: string, request: Ask<AdoptionRequest, 'from'>): Promise<AdoptionPreview> {
+    return this.#json('POST', `/v1/collections/${encodeURIComponent(name)}/adopt/preview`, { body: request });
+  }
+
+  /** @returns one job for each repo. */
+  async adoptCollection(name: string, request: Ask<AdoptionRequest, 'from'>): Promise<IndexJob[]> {
+    const path = `/v1/collections/${encodeURIComponent(name)}/adopt`;
+    const { data } = await this.#json<{ data: IndexJob[] }>('POST', path, { body: request });
+    return data;
   }
 
   async deleteCollection(name: string): Promise<void> {

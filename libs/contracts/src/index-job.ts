@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { qdrantSourceSchema } from './adoption.ts';
 import { collectionNameSchema, DEFAULT_COLLECTION, repoNameSchema } from './http-search.ts';
 
 const directorySourceSchema = z.strictObject({
@@ -25,16 +26,21 @@ const collectionSourceSchema = z.strictObject({
   type: z.literal('collection'),
   models: z.array(z.string().min(1).max(255)).min(1).max(2),
 });
-export const indexSourceSchema = z.discriminatedUnion('type', [
+const REQUESTED_SOURCES = [
   directorySourceSchema,
   gitSourceSchema,
   vectorsSourceSchema,
   collectionSourceSchema,
-]);
+] as const;
+/** What a request may name. */
+const requestedSourceSchema = z.discriminatedUnion('type', [...REQUESTED_SOURCES]);
+export type RequestedSource = z.infer<typeof requestedSourceSchema>;
+/** What a job may have: an adoption too, which has a route and a scope of its own. */
+export const indexSourceSchema = z.discriminatedUnion('type', [...REQUESTED_SOURCES, qdrantSourceSchema]);
 export type IndexSource = z.infer<typeof indexSourceSchema>;
 
 export const indexJobRequestSchema = z.strictObject({
-  source: indexSourceSchema,
+  source: requestedSourceSchema,
   collection: collectionNameSchema.default(DEFAULT_COLLECTION),
   /** Default: the last part of the path or URL. */
   repo: repoNameSchema.optional(),
@@ -49,6 +55,7 @@ export const ALL_REPOS = '*';
 
 /** The same request as it lies in the queue: nothing left to default. */
 export const indexJobPayloadSchema = indexJobRequestSchema.required({ repo: true }).extend({
+  source: indexSourceSchema,
   /**
    * Ids of the spaces that the gateway meant: that of a collection which is not there yet, or those of a move. Default:
    * the indexer's first.
@@ -114,6 +121,8 @@ export const indexJobSchema = z.strictObject({
   /** The first hundred of what was left out; `progress.skipped` counts all. */
   skippedFiles: z.array(skippedFileSchema),
   commit: z.string().nullable(),
+  /** What has to come back before a running job goes on, in words; null while it works. */
+  waitingFor: z.string().nullable(),
   error: z.strictObject({ code: z.string(), message: z.string() }).nullable(),
   createdAt: z.string(),
   startedAt: z.string().nullable(),
@@ -127,5 +136,6 @@ export const indexReportSchema = z.strictObject({
   progress: indexProgressSchema,
   skippedFiles: z.array(skippedFileSchema).max(100),
   commit: z.string().nullable(),
+  waitingFor: z.string().nullable().default(null),
 });
 export type IndexReport = z.infer<typeof indexReportSchema>;

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { adoptionPreviewSchema, adoptionRequestSchema } from './adoption.ts';
 import { clusterSchema, collectionSchema, listOf } from './http-cluster.ts';
 import {
   embeddingsRequestSchema,
@@ -116,6 +117,26 @@ export const ROUTES = {
     scope: 'search',
     response: json(collectionSchema),
     errors: [404, 503],
+  },
+  previewAdoption: {
+    method: 'post',
+    path: '/v1/collections/{name}/adopt/preview',
+    summary: 'What adopting a collection of Qdrant that another program filled would do',
+    scope: 'admin',
+    request: adoptionRequestSchema,
+    response: json(adoptionPreviewSchema),
+    errors: [404, 413, 415, 503],
+    bodyLimit: 64 * 1024,
+  },
+  adoptCollection: {
+    method: 'post',
+    path: '/v1/collections/{name}/adopt',
+    summary: 'Copy a collection of Qdrant that another program filled: one index job for each of its repos',
+    scope: 'admin',
+    request: adoptionRequestSchema,
+    response: json(listOf(indexJobSchema), 202),
+    errors: [404, 409, 413, 415, 422, 503],
+    bodyLimit: 64 * 1024,
   },
   deleteCollection: {
     method: 'delete',

@@ -10,6 +10,9 @@ import { TIER_NAMES } from './tiers.ts';
 
 const LOG_LEVEL_NAMES = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 const VECTOR_STORES = ['lancedb', 'qdrant'] as const;
+/** How Qdrant keeps vectors for the first look, in bits a dimension: 32, 8, 4, 2, 1. */
+const QDRANT_QUANTIZATIONS = ['none', 'scalar', 'turbo4', 'turbo2', 'binary'] as const;
+export type QdrantQuantization = (typeof QDRANT_QUANTIZATIONS)[number];
 const EMBEDDING_DEVICES = ['auto', 'cuda', 'webgpu', 'cpu'] as const;
 export const DEFAULT_MODEL = 'all-MiniLM-L6-v2';
 
@@ -20,6 +23,13 @@ const integer = (min: number, max: number) =>
     .string()
     .refine((text) => /^\d+$/.test(text) && Number(text) >= min && Number(text) <= max, {
       error: `must be a whole number from ${min} to ${max}`,
+    })
+    .transform(Number);
+const decimal = (min: number, max: number) =>
+  z
+    .string()
+    .refine((text) => /^\d+(\.\d+)?$/.test(text) && Number(text) >= min && Number(text) <= max, {
+      error: `must be a number from ${min} to ${max}`,
     })
     .transform(Number);
 /** Of cosines and overlaps. */
@@ -57,7 +67,13 @@ export const laterSettings = {
 export const storeSettings = {
   VECTOR_STORE: choice(VECTOR_STORES).optional(),
   QDRANT_URL: url('http:', 'https:').optional(),
-  QDRANT_API_KEY: z.string().optional(),
+  // What no header can hold would be quoted by the error that says so.
+  QDRANT_API_KEY: z
+    .string()
+    .regex(/^[\x21-\x7e]*$/, { error: 'must be of printable ASCII characters without spaces' })
+    .optional(),
+  QDRANT_QUANTIZATION: choice(QDRANT_QUANTIZATIONS).default('none'),
+  QDRANT_OVERSAMPLING: decimal(1, 100).default(3),
   DATA_DIR: z.string().default('.embergate'),
 };
 
@@ -123,15 +139,36 @@ export const SETTING_NAMES: readonly string[] = [
   workerSettings,
 ].flatMap((settings) => Object.keys(settings));
 
-export type StoreChoice =
-  { kind: 'lancedb'; path: string } | { kind: 'qdrant'; url: string; apiKey: string | undefined };
+export interface QdrantChoice {
+  url: string;
+  apiKey: string | undefined;
+  quantization: QdrantQuantization;
+  /** How many times the wanted number of candidates is compared by the vectors themselves. */
+  oversampling: number;
+}
+
+export type StoreChoice = { kind: 'lancedb'; path: string } | ({ kind: 'qdrant' } & QdrantChoice);
+
+type StoreConfig = z.infer<z.ZodObject<typeof storeSettings>>;
 
 /** Qdrant where QDRANT_URL is set and nothing else is said; LanceDB in DATA_DIR otherwise. */
-export function chooseStore(config: z.infer<z.ZodObject<typeof storeSettings>>): StoreChoice {
+export function chooseStore(config: StoreConfig): StoreChoice {
   const kind = config.VECTOR_STORE ?? (config.QDRANT_URL === undefined ? 'lancedb' : 'qdrant');
   if (kind === 'lancedb') return { kind, path: `${config.DATA_DIR}/lancedb` };
-  if (config.QDRANT_URL === undefined) {
+  const qdrant = chooseQdrant(config);
+  if (qdrant === null) {
     throw new AppError('config_invalid', 'QDRANT_URL is not set: VECTOR_STORE=qdrant needs it.');
   }
-  return { kind, url: config.QDRANT_URL, apiKey: config.QDRANT_API_KEY };
+  return { kind, ...qdrant };
+}
+
+/** The Qdrant that collections can be adopted from, whichever store is in use; null where none is named. */
+export function chooseQdrant(config: StoreConfig): QdrantChoice | null {
+  if (config.QDRANT_URL === undefined) return null;
+  return {
+    url: config.QDRANT_URL,
+    apiKey: config.QDRANT_API_KEY || undefined,
+    quantization: config.QDRANT_QUANTIZATION,
+    oversampling: config.QDRANT_OVERSAMPLING,
+  };
 }

@@ -16,6 +16,8 @@ export interface SourceChunk {
   embeddedHash: string;
   /** Where it has been embedded elsewhere: such a chunk never goes to the model. */
   vector?: Float32Array;
+  /** False where full-text search is not to find it. */
+  lexical?: boolean;
 }
 
 /** Some chunks of a source, with what share of it they are. */

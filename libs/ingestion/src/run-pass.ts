@@ -90,7 +90,7 @@ export class RunPass {
 
   async #take(chunk: SourceChunk, repeated: ChunkSource['repeated']): Promise<void> {
     const { repo, runId, mode } = this.#request;
-    const { embeddedText, vector, kind: _kind, ...shown } = chunk;
+    const { embeddedText, vector, lexical = true, kind: _kind, ...shown } = chunk;
     const key = chunkKey({ repo, ...shown });
     if (this.#seen.has(key)) {
       if (repeated === 'same') return;
@@ -109,7 +109,7 @@ export class RunPass {
         id: rowId(key, mode === 'full' ? runId : null),
         repo,
         ...shown,
-        lexicalText: lexicalDocument(shown),
+        lexicalText: lexical ? lexicalDocument(shown) : '',
         addedBy: runId,
         removedBy: null,
       },

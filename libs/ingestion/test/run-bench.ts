@@ -37,6 +37,8 @@ export interface RunBench {
   /** Awaited before the fake model answers; called with what it is asked for. */
   beforeAnswer: (texts: string[]) => Promise<void> | void;
   run(runId: string, options?: RunOptions, parts?: IndexRunParts): Promise<void>;
+  /** The same on a store that stands before the bench's own. */
+  runOn(used: VectorStore, runId: string, options?: RunOptions): Promise<void>;
   /** Runs until `publishing` is told, marks what is gone, and stops short of publishing: as a kill at that moment. */
   runUntilPublishing(runId: string, options?: RunOptions): Promise<void>;
   rows(collection?: string): Promise<ChunkStamp[]>;
@@ -112,6 +114,7 @@ export async function createRunBench(files: Record<string, string>): Promise<Run
         onProgress: () => undefined,
         ...options,
       }),
+    runOn: (used, runId, options) => bench.run(runId, options, { ...embedding, store: used, second: null }),
     async runUntilPublishing(runId, options) {
       const kill = new AbortController();
       const onProgress: IndexRunRequest['onProgress'] = (_progress, _skipped, state) => {

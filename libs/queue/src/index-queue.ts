@@ -154,6 +154,7 @@ export class IndexQueue {
       progress: report.data?.progress ?? emptyProgress(),
       skippedFiles: report.data?.skippedFiles ?? [],
       commit: report.data?.commit ?? null,
+      waitingFor: bullState === 'active' ? (report.data?.waitingFor ?? null) : null,
       error: bullState === 'failed' ? parseFailure(job.failedReason) : null,
       createdAt: new Date(job.timestamp).toISOString(),
       startedAt: time(job.processedOn),

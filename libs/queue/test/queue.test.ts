@@ -202,7 +202,13 @@ describe('jobs and answers over a real queue', () => {
         if (begun.length > 1) return;
         await untilAborted(task.signal).catch((reason: unknown) => reasons.push(reason));
         await unwound.promise;
-        await task.report({ state: 'running', progress, skippedFiles: [], commit: 'of the lost attempt' });
+        await task.report({
+          state: 'running',
+          progress,
+          skippedFiles: [],
+          commit: 'of the lost attempt',
+          waitingFor: null,
+        });
         task.signal.throwIfAborted();
       }, 2);
       const { id } = await jobs.add(payload);
@@ -247,7 +253,12 @@ describe('jobs and answers over a real queue', () => {
       expect((await jobs.cancel(waiting.id)).state).toBe('cancelled');
       const ended: unknown[] = [];
       await indexer(async ({ signal, report }) => {
-        const state = { progress: (await jobs.get(waiting.id)).progress, skippedFiles: [], commit: null };
+        const state = {
+          progress: (await jobs.get(waiting.id)).progress,
+          skippedFiles: [],
+          commit: null,
+          waitingFor: null,
+        };
         if (!signal.aborted) await untilAborted(signal).catch((reason: unknown) => ended.push(reason));
         await report({ state: 'cancelled', ...state });
       });

@@ -82,9 +82,10 @@ export async function rankPoints(
     using: string;
     hidden: HiddenRuns;
     options: SearchOptions;
+    params?: Schemas['SearchParams'];
   },
 ): Promise<ScoredChunk[]> {
-  const { query, using, hidden, options } = search;
+  const { query, using, hidden, options, params } = search;
   const ask = async (limit: number, fields: string[]): Promise<Schemas['ScoredPoint'][]> => {
     const filter = searchFilter(hidden, options.filter);
     const { points } = await client.query(name, {
@@ -93,6 +94,7 @@ export async function rankPoints(
       filter,
       limit,
       with_payload: fields,
+      ...(params && { params }),
     });
     return points;
   };

@@ -24,6 +24,16 @@ export function parseEndpoint(url: string): QdrantEndpoint {
       `QDRANT_URL is "${url}"; allowed is http://host[:port][/path] or https://...`,
     );
   }
+  if (parsed.username + parsed.password !== '') {
+    // Not quoted: it holds a secret.
+    throw new AppError(
+      'config_invalid',
+      'QDRANT_URL must not hold a user or password; QDRANT_API_KEY is for a key',
+    );
+  }
+  if (parsed.search + parsed.hash !== '') {
+    throw new AppError('config_invalid', `QDRANT_URL is "${url}"; it must end with the host, port or path`);
+  }
   const https = parsed.protocol === 'https:';
   // URL hides a port that is the scheme's default, though somebody wrote it.
   const port = Number(EXPLICIT_PORT.exec(url)?.[1] ?? (https ? 443 : QDRANT_PORT));

@@ -1,4 +1,4 @@
-import { QdrantClient, type Schemas } from '@qdrant/js-client-rest';
+import type { Schemas } from '@qdrant/js-client-rest';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { queryTerms } from '@embergate/vector-store/lexical-text.ts';
 import { checkDimensions, checkSpaces, checkVectors } from '@embergate/vector-store/spaces.ts';
@@ -21,23 +21,23 @@ import type {
 } from '@embergate/vector-store/store.ts';
 import { isSuccessorName, refuseRunsOfSuccessors } from '@embergate/vector-store/successor.ts';
 import * as chunks from './chunk-points.ts';
-import { checkExists } from './collections.ts';
-import { parseEndpoint } from './endpoint.ts';
+import { checkExists, waitForOptimizer } from './collections.ts';
+import { connect, type QdrantConnection } from './connection.ts';
 import { embeddedAmong, fieldIs, searchFilter } from './filters.ts';
 import * as vectors from './point-vectors.ts';
 import { batchesOf, DENSE, LEXICAL, pointId, pointOf, SECOND } from './points.ts';
+import { rescoring, type Quantization } from './quantization.ts';
 import { RemoteCalls } from './remote-calls.ts';
 import { RemoteCollections } from './remote-collections.ts';
 import * as runs from './run-points.ts';
+import { checkServer } from './server-check.ts';
 import { queryVector } from './sparse-vector.ts';
 
-export interface QdrantStoreOptions {
-  /** http(s)://host[:port][/path] */
-  url: string;
-  apiKey?: string | undefined;
-}
+export interface QdrantStoreOptions extends QdrantConnection, Partial<Quantization> {}
 
 const READ_TIMEOUT_MS = 10_000;
+/** A start does not wait for a server that hangs. */
+const START_TIMEOUT_MS = 5_000;
 const WRITE_TIMEOUT_MS = 120_000;
 const IDS_PER_REQUEST = 1_000;
 
@@ -49,28 +49,28 @@ const IDS_PER_REQUEST = 1_000;
  * Throws `config_invalid` for a URL that is none.
  */
 export function createQdrantStore(options: QdrantStoreOptions): VectorStore {
-  const connect = (timeout: number): QdrantClient =>
-    new QdrantClient({
-      ...parseEndpoint(options.url),
-      timeout,
-      // The client would ask for the server's version behind our back, and print what it thinks of it.
-      checkCompatibility: false,
-      // As a header: given as `apiKey`, the client prints a warning where the connection is not https.
-      ...(options.apiKey !== undefined && { headers: { 'api-key': options.apiKey } }),
-    });
-  return new QdrantStore(
-    new RemoteCalls({ reading: connect(READ_TIMEOUT_MS), writing: connect(WRITE_TIMEOUT_MS) }),
-  );
+  const reading = connect(options, READ_TIMEOUT_MS);
+  const writing = connect(options, WRITE_TIMEOUT_MS);
+  const { quantization = 'none', oversampling = 1 } = options;
+  return new QdrantStore(new RemoteCalls({ reading, writing }), { quantization, oversampling });
+}
+
+/** The same for a process that starts: looks first whether the server can be worked with. Throws `config_invalid`. */
+export async function openQdrantStore(options: QdrantStoreOptions): Promise<VectorStore> {
+  await checkServer(connect(options, START_TIMEOUT_MS), options.url);
+  return createQdrantStore(options);
 }
 
 class QdrantStore implements VectorStore {
   readonly name = 'qdrant';
   readonly #calls: RemoteCalls;
   readonly #collections: RemoteCollections;
+  readonly #quantization: Quantization;
 
-  constructor(calls: RemoteCalls) {
+  constructor(calls: RemoteCalls, quantization: Quantization) {
     this.#calls = calls;
-    this.#collections = new RemoteCollections(calls);
+    this.#quantization = quantization;
+    this.#collections = new RemoteCollections(calls, quantization);
   }
 
   async ensureCollection(
@@ -208,8 +208,9 @@ class QdrantStore implements VectorStore {
     if (space === 'second') checkDimensions(await this.getCollection(collection), vector, space);
     const query = Array.from(vector);
     const using = space === 'first' ? DENSE : SECOND;
+    const how = rescoring(this.#quantization);
     return this.#calls.readVisible(collection, (place, hidden) =>
-      chunks.rankPoints(this.#calls.reading, place, { query, using, hidden, options }),
+      chunks.rankPoints(this.#calls.reading, place, { query, using, hidden, options, ...how }),
     );
   }
 
@@ -261,9 +262,9 @@ class QdrantStore implements VectorStore {
     return null;
   }
 
-  /** Nothing to do: Qdrant's own optimizer runs behind every write. */
+  /** Qdrant's own optimizer runs behind every write: waits for it, for a while. */
   optimize(collection: string): Promise<void> {
-    return this.#whereThere(collection);
+    return this.#calls.write(collection, (place) => waitForOptimizer(this.#calls.reading, place));
   }
 
   async ping(): Promise<void> {

@@ -4,15 +4,18 @@ import * as names from '@embergate/vector-store/successor.ts';
 import { createChunkCollection, placesIn, readStamp } from './collections.ts';
 import { collectionNotFound } from './failures.ts';
 import { PREFIX } from './pointers.ts';
+import type { Quantization } from './quantization.ts';
 import type { RemoteCalls } from './remote-calls.ts';
 import { createRunsCollection, deleteRunPoints } from './run-points.ts';
 
 /** Collections of chunks in a Qdrant: how they appear, take another one's place, and go (vector-store/successor.ts). */
 export class RemoteCollections {
   readonly #calls: RemoteCalls;
+  readonly #quantization: Quantization;
 
-  constructor(calls: RemoteCalls) {
+  constructor(calls: RemoteCalls, quantization: Quantization) {
     this.#calls = calls;
+    this.#quantization = quantization;
   }
 
   stampOf(collection: string): Promise<CollectionStamp> {
@@ -26,9 +29,10 @@ export class RemoteCollections {
 
   async create(collection: string, spaces: CollectionSpaces): Promise<void> {
     const { writing } = this.#calls;
+    const { quantization } = this.#quantization;
     await this.#calls.write(collection, async (place) => {
       await createRunsCollection(writing);
-      await createChunkCollection(writing, place, { name: collection, ...spaces });
+      await createChunkCollection(writing, place, { name: collection, quantization, ...spaces });
     });
   }
 
@@ -82,6 +86,9 @@ export class RemoteCollections {
   async drop(name: string): Promise<void> {
     const places = names.placesOf(name, await this.#places(), PREFIX);
     if (places.length === 0 && (await this.#pointerOf(name)) === null) throw collectionNotFound(name);
+    // Those of others stay.
+    if (places.includes(PREFIX + name))
+      await this.#calls.call(name, () => readStamp(this.#calls.reading, PREFIX + name, name));
     for (const place of places) await this.#drop(place);
     await this.#calls.call(null, () => this.#calls.pointers.delete(name));
     await this.#calls.call(name, () => deleteRunPoints(this.#calls.writing, name));
@@ -108,7 +115,9 @@ export class RemoteCollections {
 
   async #stampIfThere(collection: string): Promise<CollectionStamp | null> {
     return this.stampOf(collection).catch((error: unknown) => {
-      if ((error as { code?: unknown }).code === 'collection_not_found') return null;
+      // Somebody else's collection may have a name that begins as ours do.
+      const { code } = error as { code?: unknown };
+      if (code === 'collection_not_found' || code === 'collection_foreign') return null;
       throw error;
     });
   }

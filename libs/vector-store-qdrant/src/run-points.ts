@@ -1,5 +1,6 @@
 import type { QdrantClient } from '@qdrant/js-client-rest';
 import type { RunRecord } from '@embergate/vector-store/store.ts';
+import { createIndexes } from './collections.ts';
 import { describeFailure } from './failures.ts';
 import { fieldIs } from './filters.ts';
 import { pointId } from './points.ts';
@@ -13,16 +14,14 @@ const runPointId = (collection: string, runId: string): string =>
 
 export async function createRunsCollection(client: QdrantClient): Promise<void> {
   const { exists } = await client.collectionExists(RUNS_COLLECTION);
-  if (exists) return;
-  await client.createCollection(RUNS_COLLECTION, { vectors: {} }).catch((error: unknown) => {
-    // Another process was faster.
-    if (describeFailure(error).status !== 409) throw error;
-  });
-  await client.createPayloadIndex(RUNS_COLLECTION, {
-    field_name: 'collection',
-    field_schema: 'keyword',
-    wait: true,
-  });
+  if (!exists) {
+    await client.createCollection(RUNS_COLLECTION, { vectors: {} }).catch((error: unknown) => {
+      // Another process was faster.
+      if (describeFailure(error).status !== 409) throw error;
+    });
+  }
+  const { payload_schema: indexed } = await client.getCollection(RUNS_COLLECTION);
+  await createIndexes(client, RUNS_COLLECTION, { wanted: { collection: 'keyword' }, indexed });
 }
 
 /** Writes a record whole: Qdrant replaces a point in one step. */

@@ -8,7 +8,7 @@ import { parseEndpoint } from '../src/endpoint.ts';
 import { toStoreError } from '../src/failures.ts';
 import { firstMatching } from '../src/first-matching.ts';
 import { batchesOf, pointId, pointOf } from '../src/points.ts';
-import { createQdrantStore } from '../src/qdrant-store.ts';
+import { createQdrantStore, openQdrantStore } from '../src/qdrant-store.ts';
 import { documentVector, queryVector } from '../src/sparse-vector.ts';
 
 describe('QDRANT_URL', () => {
@@ -24,7 +24,11 @@ describe('QDRANT_URL', () => {
     expect(parseEndpoint(url)).toEqual({ host, port, https, prefix });
   });
 
-  test.each(['localhost:6333', 'grpc://localhost:6334', '', 'http://'])('"%s" stops the start', (url) => {
+  test.each([
+    ...['localhost:6333', 'grpc://localhost:6334', '', 'http://'],
+    // The client would drop these without a word.
+    ...['http://me:secret@localhost:6333', 'http://localhost:6333/?api-key=secret', 'http://localhost/#x'],
+  ])('"%s" stops the start', (url) => {
     expect(() => createQdrantStore({ url })).toThrow(expect.objectContaining({ code: 'config_invalid' }));
   });
 });
@@ -34,14 +38,17 @@ describe('a Qdrant that is away', () => {
   afterEach(() => server?.close());
 
   /** Stands in for a Qdrant in trouble, which a real one cannot be asked to be. */
-  async function startTrouble(answers: (number | null)[]): Promise<{ url: string; requests: () => number }> {
+  async function startTrouble(
+    answers: (number | null)[],
+    headers: Record<string, string> = {},
+  ): Promise<{ url: string; requests: () => number }> {
     let requests = 0;
     server = createServer((request, response) => {
       const status = answers[requests++] ?? 200;
       if (answers[requests - 1] === null) request.socket.destroy();
       else
         response
-          .writeHead(status, { 'content-type': 'application/json' })
+          .writeHead(status, { 'content-type': 'application/json', ...headers })
           .end(
             JSON.stringify({ result: { collections: [] }, status: status < 300 ? 'ok' : { error: 'busy' } }),
           );
@@ -58,7 +65,7 @@ describe('a Qdrant that is away', () => {
     expect(performance.now() - start).toBeLessThan(5_000);
   });
 
-  test('for a moment only is asked again: 503, 429 and a broken connection', async () => {
+  test('for a moment only is asked again: 5xx, 429 and a broken connection', async () => {
     for (const answer of [503, 429, null]) {
       const { url, requests } = await startTrouble([answer, answer, 200]);
       await createQdrantStore({ url }).ping();
@@ -67,29 +74,102 @@ describe('a Qdrant that is away', () => {
     }
   });
 
-  test('for longer is not asked for ever, and an error of another kind not at all', async () => {
+  test('for longer is not asked for ever, and what it refuses not at all', async () => {
     const busy = await startTrouble([503, 503, 503, 503]);
     await expect(createQdrantStore({ url: busy.url }).ping()).rejects.toMatchObject({ code: 'store_down' });
     expect(busy.requests()).toBe(3);
     server?.close();
-    const broken = await startTrouble([500, 200]);
-    await expect(createQdrantStore({ url: broken.url }).ping()).rejects.toMatchObject({ code: 'store_down' });
-    expect(broken.requests()).toBe(1);
+    const refusing = await startTrouble([400, 200]);
+    await expect(createQdrantStore({ url: refusing.url }).ping()).rejects.toMatchObject({
+      code: 'store_refused',
+    });
+    expect(refusing.requests()).toBe(1);
   });
 
-  test('or full, or locked, says which', () => {
-    const failure = (status: number, error: string): unknown =>
-      Object.assign(new Error('http'), { status, data: { status: { error } } });
-    const codes = [
-      failure(
-        500,
-        'Service internal error: No space left on device: WAL buffer size exceeds available disk space',
-      ),
-      failure(404, "Not found: Collection `embergate_chunks_x` doesn't exist!"),
-      failure(400, 'Wrong input: Vector dimension error: expected dim: 4, got 3'),
-      failure(401, 'Must provide an API key'),
-    ].map((error) => toStoreError(error, 'x').code);
-    expect(codes).toEqual(['storage_full', 'collection_not_found', 'space_mismatch', 'store_down']);
+  test('because it limits the rate is asked again after a short wait, and otherwise says how long', async () => {
+    const soon = await startTrouble([429, 200], { 'retry-after': '1' });
+    await createQdrantStore({ url: soon.url }).ping();
+    expect(soon.requests()).toBe(2);
+    server?.close();
+    const later = await startTrouble([429, 200], { 'retry-after': '9' });
+    await expect(createQdrantStore({ url: later.url }).ping()).rejects.toMatchObject({
+      code: 'store_busy',
+      details: { retryAfterMs: 9_000 },
+    });
+    expect(later.requests()).toBe(1);
+  });
+
+  test.each([
+    [
+      500,
+      'Service internal error: No space left on device: WAL buffer size exceeds available disk space',
+      'storage_full',
+    ],
+    [404, "Not found: Collection `embergate_chunks_x` doesn't exist!", 'collection_not_found'],
+    [400, 'Wrong input: Vector dimension error: expected dim: 4, got 3', 'space_mismatch'],
+    [
+      400,
+      'Bad request: Limit exceeded 256 > 10 for "upsert limit". Help: Reduce the parameter.',
+      'store_refused',
+    ],
+    [413, 'JSON payload is larger than allowed', 'store_refused'],
+    [401, 'Must provide an API key', 'store_denied'],
+    [403, 'Forbidden: Global access is required', 'store_denied'],
+    [403, 'Forbidden: Write operations are locked', 'store_refused'],
+    [408, 'Timeout: operation timed out', 'store_down'],
+  ])('or in trouble says which: %i, %s', (status, error, code) => {
+    const failure = Object.assign(new Error('http'), { status, data: { status: { error } } });
+    const found = toStoreError(failure, 'x');
+    expect(found.code).toBe(code);
+    if (code === 'store_denied') expect(found.message).toContain('QDRANT_API_KEY');
+  });
+});
+
+describe('a process that starts', () => {
+  let server: Server | undefined;
+  afterEach(() => server?.close());
+
+  /** Stands in for servers that are not the one of the tests: another version, another key. */
+  async function startServer(answer: (path: string) => { status: number; body: unknown }): Promise<string> {
+    server = createServer((request, response) => {
+      const { status, body } = answer(request.url ?? '');
+      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  }
+  const qdrant = (version: string) => (path: string) => ({
+    status: 200,
+    body: path === '/' ? { title: 'qdrant', version } : { result: { collections: [] }, status: 'ok' },
+  });
+
+  test('stops where the API key is wrong, and names the setting', async () => {
+    const url = await startServer(() => ({
+      status: 401,
+      body: { status: { error: 'Invalid API key or JWT' } },
+    }));
+    await expect(openQdrantStore({ url, apiKey: 'wrong' })).rejects.toMatchObject({
+      code: 'config_invalid',
+      message: expect.stringContaining('Set QDRANT_API_KEY') as string,
+    });
+  });
+
+  test('stops where the server is too old, or none at all', async () => {
+    const old = await startServer(qdrant('1.15.5'));
+    await expect(openQdrantStore({ url: old })).rejects.toMatchObject({
+      code: 'config_invalid',
+      message: expect.stringContaining('1.15.5') as string,
+    });
+    server?.close();
+    const other = await startServer(() => ({ status: 404, body: 'nothing here' }));
+    await expect(openQdrantStore({ url: other })).rejects.toMatchObject({ code: 'config_invalid' });
+  });
+
+  test('goes on with a server that fits, and with one that is not there yet', async () => {
+    const url = await startServer(qdrant('1.16.0'));
+    await openQdrantStore({ url });
+    server?.close();
+    await openQdrantStore({ url: 'http://127.0.0.1:9' });
   });
 });
 

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { clientOf, withRemoteOptions, type CliContext, type RemoteOptions } from '../context.ts';
 import { print, printJson, table } from '../output.ts';
+import { adoptCommand } from './collections-adopt.ts';
 import { moveCommand } from './collections-move.ts';
 
 export function collectionsCommand(context: CliContext): Command {
@@ -21,5 +22,6 @@ export function collectionsCommand(context: CliContext): Command {
   return new Command('collections')
     .description('collections, and what is done with a whole one')
     .addCommand(list, { isDefault: true })
+    .addCommand(adoptCommand(context))
     .addCommand(moveCommand(context));
 }

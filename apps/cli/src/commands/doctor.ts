@@ -1,4 +1,5 @@
 import { toAppError } from '@embergate/contracts/errors.ts';
+import { chooseStore } from '@embergate/contracts/settings.ts';
 import { findModel, verifyModel } from '@embergate/models/installed-model.ts';
 import { createLogger } from '@embergate/platform/logs.ts';
 import { connectRedis } from '@embergate/queue/connection.ts';
@@ -43,6 +44,7 @@ export function doctorCommand(context: CliContext): Command {
         check('git', async () => (await run('git', ['--version'])).stdout.trim()),
         check('queue server', () => queueServer(context)),
         check('data folder', () => dataFolder(context)),
+        check('vector store', () => vectorStore(context)),
         check('model', () => model(context)),
         check('gateway', () => gateway(context, options)),
       ]);
@@ -87,6 +89,15 @@ async function dataFolder({ config }: CliContext): Promise<string> {
   if (free < MIN_FREE_BYTES)
     throw new Error(`${folder} has only ${(free / 1e6).toFixed(0)} MB free; set DATA_DIR to a larger disk`);
   return `${folder}, ${(free / 1e9).toFixed(0)} GB free`;
+}
+
+async function vectorStore({ config }: CliContext): Promise<string> {
+  const choice = chooseStore(config);
+  if (choice.kind === 'lancedb') return 'LanceDB, in the data folder';
+  const { openQdrantStore } = await import('@embergate/vector-store-qdrant/qdrant-store.ts');
+  const store = await openQdrantStore(choice);
+  await store.ping();
+  return `the Qdrant at ${choice.url} answers`;
 }
 
 async function model(context: CliContext): Promise<string> {

@@ -1,5 +1,5 @@
 import { AppError } from '@embergate/contracts/errors.ts';
-import type { IndexSource } from '@embergate/contracts/index-job.ts';
+import type { RequestedSource } from '@embergate/contracts/index-job.ts';
 import { Command } from 'commander';
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
@@ -39,7 +39,7 @@ export function indexCommand(context: CliContext): Command {
 }
 
 /** A URL is a git source, everything else a folder. */
-async function sourceOf(text: string, ref: string | undefined): Promise<IndexSource> {
+async function sourceOf(text: string, ref: string | undefined): Promise<RequestedSource> {
   const isUrl = /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
   const scpForm = /^([\w.-]+@[\w.-]+):(.+)$/.exec(text);
   if (isUrl || scpForm) {

@@ -1,0 +1,74 @@
+import { toAppError, type AppError, type ErrorCode } from '@embergate/contracts/errors.ts';
+import type { VectorStore } from '@embergate/vector-store/store.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+
+export interface Patience {
+  /** Ends all waiting. What is asked after it has aborted is tried once. */
+  signal: AbortSignal;
+  /** Told when a wait begins, with what the store said, and when the store answers again. */
+  onWaiting: (failure: AppError | null) => void;
+  firstPauseMs?: number;
+}
+
+const AWAY: ReadonlySet<ErrorCode> = new Set(['store_down', 'store_busy']);
+const PAGED: ReadonlySet<string | symbol> = new Set<keyof VectorStore>(['stamps', 'visibleRows']);
+const FIRST_PAUSE_MS = 500;
+const MAX_PAUSE_MS = 15_000;
+const GROWTH = 1.7;
+
+/**
+ * The store of one job: a call waits for as long as the store is away, and is then made again, so that an outage costs
+ * a run no vector. Calls may be made twice: each says what the state shall be. Readings in pages begin anew, and may bring a row twice.
+ * What waiting does not help (a full disk, a wrong key, another space) is thrown at once.
+ */
+export function patientStore(store: VectorStore, patience: Patience): VectorStore {
+  return new Proxy(store, {
+    get(target, name) {
+      const member: unknown = Reflect.get(target, name, target);
+      if (typeof member !== 'function') return member;
+      return (...args: unknown[]) => {
+        const call = (): unknown => Reflect.apply(member, target, args);
+        return PAGED.has(name)
+          ? patientPages(call as () => AsyncIterable<unknown>, patience)
+          : patiently(call as () => Promise<unknown>, patience);
+      };
+    },
+  });
+}
+
+async function patiently<T>(call: () => Promise<T>, patience: Patience): Promise<T> {
+  let pauseMs = patience.firstPauseMs ?? FIRST_PAUSE_MS;
+  let waiting = false;
+  for (;;) {
+    try {
+      const answer = await call();
+      if (waiting) patience.onWaiting(null);
+      return answer;
+    } catch (thrown) {
+      const error = toAppError(thrown);
+      if (!AWAY.has(error.code) || patience.signal.aborted) throw thrown;
+      if (!waiting) patience.onWaiting(error);
+      waiting = true;
+      await delay(Math.max(pauseMs, error.details.retryAfterMs ?? 0), undefined, { signal: patience.signal });
+      pauseMs = Math.min(MAX_PAUSE_MS, pauseMs * GROWTH);
+    }
+  }
+}
+
+async function* patientPages<Page>(
+  open: () => AsyncIterable<Page>,
+  patience: Patience,
+): AsyncGenerator<Page, void, undefined> {
+  let pages = open()[Symbol.asyncIterator]();
+  const next = async (): Promise<IteratorResult<Page>> => {
+    try {
+      return await pages.next();
+    } catch (error) {
+      pages = open()[Symbol.asyncIterator]();
+      throw error;
+    }
+  };
+  for (let page = await patiently(next, patience); !page.done; page = await patiently(next, patience)) {
+    yield page.value;
+  }
+}

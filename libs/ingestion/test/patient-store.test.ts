@@ -1,0 +1,106 @@
+import { AppError, type ErrorCode } from '@embergate/contracts/errors.ts';
+import type { VectorStore } from '@embergate/vector-store/store.ts';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { patientStore } from '../src/patient-store.ts';
+import { knownRows } from '../src/run-rows.ts';
+import { COLLECTION, createRunBench, pythonFiles, type RunBench } from './run-bench.ts';
+
+describe('a run whose store goes away', () => {
+  let bench: RunBench;
+  beforeEach(async () => void (bench = await createRunBench(pythonFiles(40))));
+  afterEach(() => bench.remove());
+
+  /** The real store, of which every call but the first fails once, before or after it has done its work. */
+  function flaky(store: VectorStore, code: ErrorCode): VectorStore {
+    const failed = new Set<string>();
+    let calls = 0;
+    return new Proxy(store, {
+      get(target, name) {
+        const member: unknown = Reflect.get(target, name, target);
+        if (typeof member !== 'function') return member;
+        if (name === 'stamps') return (...args: unknown[]) => Reflect.apply(member, target, args) as unknown;
+        return async (...args: unknown[]) => {
+          const key = `${String(name)} ${JSON.stringify(args).slice(0, 200)}`;
+          const fails = calls++ > 0 && !failed.has(key);
+          failed.add(key);
+          const outage = new AppError(code, 'away');
+          if (fails && calls % 2 === 0) throw outage;
+          const answer = await (Reflect.apply(member, target, args) as Promise<unknown>);
+          if (fails) throw outage;
+          return answer;
+        };
+      },
+    });
+  }
+
+  const run = (store: VectorStore, runId: string, signal = new AbortController().signal): Promise<void> =>
+    bench.runOn(store, runId, { signal });
+
+  it('waits, goes on where it was, and embeds nothing twice', async () => {
+    const waits: (string | null)[] = [];
+    const store = patientStore(flaky(bench.store, 'store_down'), {
+      signal: new AbortController().signal,
+      onWaiting: (failure) => waits.push(failure?.code ?? null),
+      firstPauseMs: 1,
+    });
+    await run(store, 'one');
+    expect(await bench.visibleCount()).toBe(40);
+    expect(new Set(bench.embedded).size).toBe(bench.embedded.length);
+    expect(waits.filter((code) => code === 'store_down').length).toBeGreaterThan(5);
+    expect(waits.filter((code) => code === null)).toHaveLength(waits.length / 2);
+  });
+
+  it.each(['storage_full', 'store_denied', 'space_mismatch', 'collection_foreign'] as const)(
+    'ends at once with %s, which no waiting helps',
+    async (code) => {
+      const store = patientStore(flaky(bench.store, code), {
+        signal: new AbortController().signal,
+        onWaiting: () => expect.unreachable(),
+      });
+      await expect(run(store, 'one')).rejects.toMatchObject({ code });
+    },
+  );
+
+  it('does not wait when it is cancelled', async () => {
+    const cancel = new AbortController();
+    const away = new Proxy(bench.store, {
+      get: (target, name) =>
+        name === 'listRuns'
+          ? () => Promise.reject(new AppError('store_down', 'away'))
+          : (Reflect.get(target, name, target) as unknown),
+    });
+    const store = patientStore(away, {
+      signal: cancel.signal,
+      onWaiting: (failure) => failure && cancel.abort('cancelled'),
+    });
+    await expect(run(store, 'one', cancel.signal)).rejects.toThrow();
+  });
+
+  it('reads the rows of a repo from the beginning where it broke in the middle', async () => {
+    await bench.run('one');
+    let broken = false;
+    const breaking = new Proxy(bench.store, {
+      get: (target, name) => {
+        if (name !== 'stamps') return (Reflect.get(target, name, target) as () => unknown).bind?.(target);
+        return async function* (...args: [string, string]) {
+          for await (const page of target.stamps(...args)) {
+            yield page.slice(0, 10);
+            if (!broken) {
+              broken = true;
+              throw new AppError('store_down', 'away');
+            }
+            yield page.slice(10);
+          }
+        };
+      },
+    });
+    const patience = { signal: new AbortController().signal, onWaiting: () => undefined, firstPauseMs: 1 };
+    const known = await knownRows(patientStore(breaking, patience), {
+      collection: COLLECTION,
+      repo: 'sample',
+      runId: 'two',
+    });
+    expect(broken).toBe(true);
+    expect(known.visible.size).toBe(40);
+  });
+});

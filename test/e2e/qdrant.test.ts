@@ -1,0 +1,289 @@
+import type { AdoptionPreview } from '@embergate/contracts/adoption.ts';
+import { isEnded, type IndexJob } from '@embergate/contracts/index-job.ts';
+import { QdrantServer } from '@embergate/testing/qdrant-server.ts';
+import { RunningEmbergate, runEmbergate, temporaryFolder } from '@embergate/testing/running-embergate.ts';
+import { SAMPLE_FILES, writeFiles } from '@embergate/testing/sample-project.ts';
+import { StoreProxy } from '@embergate/testing/store-proxy.ts';
+import { connect } from '@embergate/vector-store-qdrant/connection.ts';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+// Path of a Qdrant server, which is no package: https://github.com/qdrant/qdrant/releases.
+const binary = process.env['QDRANT_BINARY'] ?? '';
+const MODEL = 'all-MiniLM-L6-v2';
+type Page = Awaited<ReturnType<ReturnType<typeof connect>['scroll']>>;
+const API_KEY = 'key-of-the-tests';
+
+const functions = (count: number): Record<string, string> =>
+  Object.fromEntries(
+    Array.from({ length: count }, (_, n) => [
+      `pkg/f${n}.py`,
+      `def compute_${n}(values, offset=${n}):\n    """Adds ${n} to the sum of all values."""\n` +
+        `    total = sum(value * ${n} for value in values if value is not None)\n    return total + offset_${n}\n`,
+    ]),
+  );
+
+describe.skipIf(binary === '')('Embergate on a real Qdrant, the one at QDRANT_BINARY', () => {
+  let home: Awaited<ReturnType<typeof temporaryFolder>>;
+  let qdrant: QdrantServer;
+  let proxy: StoreProxy;
+  let embergate: RunningEmbergate;
+  let client: ReturnType<typeof connect>;
+  const large = () => join(home.path, 'large');
+  const sample = () => join(home.path, 'sample');
+
+  beforeAll(async () => {
+    home = await temporaryFolder('qdrant');
+    await writeFiles(large(), functions(800));
+    await writeFiles(sample(), SAMPLE_FILES);
+    const env = { QDRANT__SERVICE__API_KEY: API_KEY };
+    qdrant = await QdrantServer.start({ binary, folder: join(home.path, 'qdrant'), env });
+    proxy = await StoreProxy.start(qdrant.url);
+    client = connect({ url: qdrant.url, apiKey: API_KEY }, 60_000);
+    embergate = await RunningEmbergate.start({
+      source: sample(),
+      env: { QDRANT_URL: proxy.url, QDRANT_API_KEY: API_KEY, LOG_LEVEL: 'error' },
+    });
+  });
+  afterAll(async () => {
+    await embergate?.dispose();
+    proxy?.close();
+    await qdrant?.kill();
+    await home?.remove();
+  });
+
+  const create = (collection: string, path = large()): Promise<IndexJob> =>
+    embergate.client.createIndexJob({ source: { type: 'directory', path }, collection, repo: 'code' });
+  /** Follows a job, and does something at the first state that is asked for. */
+  async function follow(
+    { id }: IndexJob,
+    at: (job: IndexJob) => boolean = () => false,
+    act: () => Promise<void> | void = () => undefined,
+  ): Promise<IndexJob & { waits: string[] }> {
+    const waits = new Set<string>();
+    let done = false;
+    for await (const job of embergate.client.watchIndexJob(id)) {
+      if (job.waitingFor !== null) waits.add(job.waitingFor);
+      if (!done && at(job)) {
+        done = true;
+        await act();
+      }
+      if (isEnded(job.state)) return { ...job, waits: [...waits] };
+    }
+    throw new Error('the job never ended');
+  }
+
+  /** All that a collection's rows say but which run wrote them, with their vectors. */
+  async function rowsOf(collection: string): Promise<unknown[]> {
+    const rows: Page['points'][0][] = [];
+    let offset: Page['next_page_offset'] = null;
+    do {
+      const page: Page = await client.scroll(`embergate_chunks_${collection}`, {
+        ...{ limit: 500, with_payload: true, with_vector: true },
+        ...(offset !== null && { offset }),
+      });
+      rows.push(...page.points);
+      offset = page.next_page_offset ?? null;
+    } while (offset !== null);
+    return rows
+      .map(({ id, payload, vector }) => ({ id: String(id), payload: { ...payload, addedBy: '' }, vector }))
+      .sort((one, other) => (one.id < other.id ? -1 : 1));
+  }
+
+  it('searches what it has indexed', async () => {
+    for (const mode of ['hybrid', 'dense', 'lexical'] as const) {
+      const { results } = await embergate.client.search({ query: 'retry with backoff', mode });
+      expect(results[0]).toMatchObject({ path: 'src/retry.ts' });
+    }
+  });
+
+  it('goes on where it was when the server is killed in the middle of a run, and the rows are those of an undisturbed one', async () => {
+    const undisturbed = await follow(await create('undisturbed'));
+    const killed = await follow(
+      await create('killed'),
+      ({ progress }) => progress.embedded > 250,
+      async () => {
+        await qdrant.kill();
+        await new Promise((resolve) => setTimeout(resolve, 3_000));
+        await qdrant.start();
+      },
+    );
+    expect(killed).toMatchObject({ state: 'completed', error: null });
+    expect(killed.waits.join()).toMatch(/the vector store/);
+    expect(killed.progress.embedded).toBe(undisturbed.progress.embedded);
+    const rows = await rowsOf('killed');
+    expect(rows).toHaveLength(800);
+    expect(rows).toEqual(await rowsOf('undisturbed'));
+  });
+
+  it('that is slow is waited for: a job completes, a search ends by its deadline', async () => {
+    proxy.delayMs = 5_000;
+    try {
+      const job = await create('slow', sample());
+      const start = performance.now();
+      await expect(
+        embergate.client.search({ query: 'retry', collection: 'undisturbed', deadlineMs: 2_000 }),
+      ).rejects.toMatchObject({ code: 'deadline_exceeded' });
+      expect(performance.now() - start).toBeLessThan(4_000);
+      const patient = { query: 'sum of all values', collection: 'undisturbed', deadlineMs: 110_000 };
+      expect((await embergate.client.search(patient)).results).toHaveLength(10);
+      proxy.delayMs = 5_000;
+      expect(await follow(job)).toMatchObject({ state: 'completed', error: null });
+    } finally {
+      proxy.delayMs = 0;
+    }
+  }, 400_000);
+
+  it('that is full ends a job with a clear error, and the next one goes on with what was there', async () => {
+    let writes = 0;
+    // The words are those of a real server on a full disk; filling one here would need a disk of its own.
+    const error =
+      'Service internal error: No space left on device: WAL buffer size exceeds available disk space';
+    proxy.answer = (method, path) =>
+      method === 'PUT' && /embergate_chunks_full\/points/.test(path) && ++writes > 1
+        ? { status: 500, error }
+        : null;
+    const failed = await follow(await create('full'));
+    expect(failed).toMatchObject({ state: 'failed', error: { code: 'storage_full' } });
+    proxy.answer = () => null;
+    const next = await follow(await create('full'));
+    expect(next).toMatchObject({ state: 'completed' });
+    expect(next.progress.reused).toBeGreaterThan(0);
+    expect(await rowsOf('full')).toEqual(await rowsOf('undisturbed'));
+  });
+
+  it('that limits what is asked of it is named, with what it allows', async () => {
+    const { space } = await embergate.client.collection('default');
+    await follow(await create('strict', sample()));
+    const place = 'embergate_chunks_strict';
+    const strict = { enabled: true, upsert_max_batchsize: 2, max_query_limit: 5 };
+    await client.updateCollection(place, { strict_mode_config: strict });
+    expect(space.dimensions).toBe(384);
+    await expect(
+      embergate.client.search({ query: 'retry', collection: 'strict', limit: 50, mode: 'dense' }),
+    ).rejects.toMatchObject({ code: 'store_refused', message: expect.stringContaining('limit') as string });
+    expect(await follow(await create('strict'))).toMatchObject({ error: { code: 'store_refused' } });
+  });
+
+  it('whose key is another one stops the start, and QDRANT_API_KEY is named', async () => {
+    const env = { QDRANT_URL: qdrant.url, QDRANT_API_KEY: 'wrong', DATA_DIR: join(home.path, 'other') };
+    const { code, stderr } = await runEmbergate(['up', '--no-index', '--gateway-port', '0'], { env });
+    expect(code).not.toBe(0);
+    expect(stderr).toMatch(/config_invalid: .*QDRANT_API_KEY/);
+  });
+
+  it('with a collection of another program under our name is told so, and leaves it alone', async () => {
+    const place = 'embergate_chunks_taken';
+    await client.createCollection(place, { vectors: { size: 7, distance: 'Dot' } });
+    expect(await follow(await create('taken', sample()))).toMatchObject({
+      error: { code: 'collection_foreign', message: expect.stringContaining(place) as string },
+    });
+    await expect(embergate.client.deleteCollection('taken')).rejects.toMatchObject({
+      code: 'collection_foreign',
+    });
+    expect((await embergate.client.collections()).map(({ name }) => name)).not.toContain('taken');
+    expect((await client.collectionExists(place)).exists).toBe(true);
+  });
+
+  describe('a collection that a notebook has filled', () => {
+    const texts = Object.entries(functions(120)).map(([path, text]) => ({ path, text }));
+    const before = { points: [] as Page['points'][0][] };
+    const all = async (): Promise<Page['points'][0][]> =>
+      (await client.scroll('qdrant_ecosystem', { limit: 1_000, with_payload: true, with_vector: true }))
+        .points;
+    const cli = (...args: string[]) =>
+      runEmbergate(['collections', 'adopt', ...args, '--url', embergate.url]);
+
+    beforeAll(async () => {
+      const { data } = await embergate.client.embeddings({
+        model: MODEL,
+        input: texts.map(({ text }) => text),
+      });
+      await client.createCollection('qdrant_ecosystem', { vectors: { size: 384, distance: 'Cosine' } });
+      const points = texts.map(({ path, text }, id) => ({
+        id,
+        vector: data[id]?.embedding as number[],
+        payload: {
+          page_content: text,
+          metadata: { source: path, lang: 'Python', ...(id >= 20 && { repo: id < 70 ? 'one' : 'two' }) },
+        },
+      }));
+      await client.upsert('qdrant_ecosystem', { wait: true, points });
+      before.points = await all();
+    });
+
+    it('is looked at first', async () => {
+      const { code, stdout } = await cli('notebook', '--from', 'qdrant_ecosystem', '--json');
+      const preview = JSON.parse(stdout) as AdoptionPreview;
+      expect(code).toBe(0);
+      expect(preview).toMatchObject({
+        points: 120,
+        fields: {
+          text: 'page_content',
+          path: 'metadata.source',
+          language: 'metadata.lang',
+          repo: 'metadata.repo',
+        },
+        problems: [],
+      });
+      expect(preview.repos.map(({ points }) => points).sort()).toEqual([20, 50, 50]);
+      expect(preview.agreement?.mean).toBeGreaterThan(0.999);
+      const shown = await cli('notebook', '--from', 'qdrant_ecosystem');
+      expect(shown.stdout).toContain('Go on with --yes');
+      await expect(embergate.client.collection('notebook')).rejects.toMatchObject({
+        code: 'collection_not_found',
+      });
+    });
+
+    it('is searched by meaning, by words and by repo without being embedded, and stays as it is', async () => {
+      const { code, stderr } = await cli('notebook', '--from', 'qdrant_ecosystem', '--yes');
+      expect({ code, stderr }).toMatchObject({ code: 0 });
+      const { chunks, repos, spaceId } = await embergate.client.collection('notebook');
+      expect({ chunks, repos: repos.map(({ name }) => name).sort() }).toEqual({
+        ...{ chunks: 120, repos: ['one', 'qdrant_ecosystem', 'two'] },
+      });
+      expect(spaceId).toBe((await embergate.client.collection('default')).spaceId);
+      for (const mode of ['dense', 'lexical', 'hybrid'] as const) {
+        const query = mode === 'dense' ? (texts[77]?.text ?? '') : 'compute_77';
+        const { results } = await embergate.client.search({ query, collection: 'notebook', mode });
+        expect(results[0]).toMatchObject({
+          path: 'pkg/f77.py',
+          repo: 'two',
+          language: 'python',
+          startLine: 1,
+        });
+      }
+      const inOne = { query: 'sum of values', collection: 'notebook', filter: { repo: ['one'] } };
+      const { results } = await embergate.client.search(inOne);
+      expect(new Set(results.map(({ repo }) => repo))).toEqual(new Set(['one']));
+      expect(await all()).toEqual(before.points);
+      const jobs = (await embergate.client.indexJobs()).filter(({ collection }) => collection === 'notebook');
+      expect(jobs.map(({ progress }) => progress.embedded)).toEqual([0, 0, 0]);
+    });
+
+    it('is refused where another model made it, whatever its dimensions', async () => {
+      await client.createCollection('random', { vectors: { size: 384, distance: 'Cosine' } });
+      const points = texts.map(({ text }, id) => ({
+        id,
+        vector: Array.from({ length: 384 }, (_, at) => Math.sin(at * (id + 1))),
+        payload: { text },
+      }));
+      await client.upsert('random', { wait: true, points });
+      const refused = await cli('random', '--from', 'random', '--yes');
+      expect(refused).toMatchObject({
+        code: 1,
+        stderr: expect.stringMatching(/space_mismatch: .*another model/) as string,
+      });
+      await client.createCollection('narrow', { vectors: { size: 7, distance: 'Cosine' } });
+      await client.upsert('narrow', {
+        wait: true,
+        points: [{ id: 1, vector: [1, 0, 0, 0, 0, 0, 0], payload: { text: 'x' } }],
+      });
+      const narrow = await cli('narrow', '--from', 'narrow', '--yes');
+      expect(narrow).toMatchObject({
+        code: 1,
+        stderr: expect.stringMatching(/space_mismatch: .*7 dimensions/) as string,
+      });
+    });
+  });
+});
