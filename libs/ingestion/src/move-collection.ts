@@ -110,8 +110,8 @@ class Move {
   readonly #successor: string;
   /** Ids of all rows that the successor shall hold. */
   readonly #ids = new Set<string>();
-  /** Rows of the collection that were read. */
-  read = 0;
+  /** Ids of the rows that were read: a store that was away meanwhile may have given some twice. */
+  readonly #read = new Set<string>();
 
   constructor(
     parts: MoveParts,
@@ -130,6 +130,11 @@ class Move {
     return this.#ids.size;
   }
 
+  /** Rows that the collection held. */
+  get read(): number {
+    return this.#read.size;
+  }
+
   async copyRows(): Promise<void> {
     const { store } = this.#parts;
     const { collection, signal } = this.#request;
@@ -139,7 +144,7 @@ class Move {
       for await (const page of store.visibleRows(collection)) {
         signal.throwIfAborted();
         this.#progress.read({ bytes: 0, files: 0, chunks: page });
-        this.read += page.length;
+        for (const { id } of page) this.#read.add(id);
         const moving = page.map((row) => this.#prepare(row));
         for (const { row } of moving) this.#ids.add(row.id);
         const missing = moving.filter(({ row }) => !there.has(row.id));

@@ -31,10 +31,10 @@ export const adoptCollectionHandler =
     const { preview, source, problems } = await look(parts, request);
     const [problem] = problems;
     if (problem || !source) throw problem ?? new AppError('vectors_invalid', 'There is no text to adopt.');
-    const { collection, space: newSpace } = preview;
+    const { collection, space } = preview;
     const added = [];
     for (const { name } of preview.repos) {
-      added.push(await jobs.add({ source, collection, repo: name, mode: 'incremental', newSpace }));
+      added.push(await jobs.add({ source, collection, repo: name, mode: 'incremental', spaces: [space] }));
     }
     response.status(202).json({ data: added, nextCursor: null });
   };
