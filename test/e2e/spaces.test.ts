@@ -57,6 +57,7 @@ describe('one gateway with two models', () => {
   const index = async (wanted: Parameters<EmbergateClient['createIndexJob']>[0]): Promise<IndexJob> =>
     ended((await client.createIndexJob(wanted)).id);
   const directory = () => ({ type: 'directory', path: source }) as const;
+  const otherWorker = (): number => Number(/worker-2 started \(process (\d+)\)/.exec(embergate.output)?.[1]);
   const first = async (): Promise<string> => (await client.cluster()).space;
 
   it('a collection of either model lies beside one of the other, and is searched in its own space', async () => {
@@ -107,18 +108,20 @@ describe('one gateway with two models', () => {
 
   it('no job goes with a move of its collection, and a cancelled move leaves everything as it was', async () => {
     await index({ source: directory(), collection: 'busy' });
-    await writeFiles(folder.path, manyFiles(300));
-    const many = { type: 'directory', path: join(folder.path, 'many') } as const;
-    await index({ source: many, collection: 'busy' });
     const before = await client.collection('busy');
+    // The move cannot end before it is cancelled.
+    frozen.freeze(otherWorker());
     const move = await client.createIndexJob({
       source: { type: 'collection', models: [OTHER] },
       collection: 'busy',
     });
     const running = { code: 'job_running', details: { jobId: move.id } };
-    await expect(client.createIndexJob({ source: many, collection: 'busy' })).rejects.toMatchObject(running);
+    await expect(client.createIndexJob({ source: directory(), collection: 'busy' })).rejects.toMatchObject(
+      running,
+    );
     await client.cancelIndexJob(move.id);
     expect(await ended(move.id)).toMatchObject({ state: 'cancelled' });
+    frozen.thawAll();
     const after = await client.collection('busy');
     expect(after).toMatchObject({ spaceId: before.spaceId, chunks: before.chunks });
     const { embedding, results } = await client.search({ query: QUERY, collection: 'busy' });
@@ -143,8 +146,7 @@ describe('one gateway with two models', () => {
     const well = await client.search({ query: 'sales tax', collection: 'both', mode: 'dense' });
     expect(well.embedding).toMatchObject({ space: other.space, degraded: false });
 
-    const [, pid] = /worker-2 started \(process (\d+)\)/.exec(embergate.output) ?? [];
-    frozen.freeze(Number(pid));
+    frozen.freeze(otherWorker());
     // The first one after it waits for the silent worker, and still has time for the second space.
     const answer = await client.search({ query: 'add the sales tax', collection: 'both', mode: 'dense' });
     expect(answer.embedding).toMatchObject({ model: DEFAULT_MODEL, tier: 'cpu', degraded: true });
@@ -157,11 +159,3 @@ describe('one gateway with two models', () => {
     await expect(client.search(same)).rejects.toMatchObject({ code });
   });
 });
-
-const manyFiles = (count: number): Record<string, string> =>
-  Object.fromEntries(
-    Array.from({ length: count }, (_, n) => [
-      `many/f${n}.py`,
-      `def f${n}(value):\n    return value * ${n}\n`,
-    ]),
-  );
