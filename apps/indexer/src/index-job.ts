@@ -45,9 +45,7 @@ export const indexJobHandler =
     const { tell } = told;
     const { source } = task.payload;
     const work =
-      source.type === 'collection'
-        ? moveWork(parts, task, told)
-        : runWork(parts, { ...task, source }, told);
+      source.type === 'collection' ? moveWork(parts, task, told) : runWork(parts, { ...task, source }, told);
     try {
       signal.throwIfAborted();
       await tell({});
@@ -136,11 +134,7 @@ function runWork(parts: IndexJobParts, task: IndexTask & { source: RunSource }, 
   };
 }
 
-function moveWork(
-  parts: IndexJobParts,
-  task: IndexTask,
-  telling: Telling,
-): JobWork {
+function moveWork(parts: IndexJobParts, task: IndexTask, telling: Telling): JobWork {
   const { jobId, payload, signal } = task;
   const { collection, spaces: ids = [] } = payload;
   const { onProgress } = telling;

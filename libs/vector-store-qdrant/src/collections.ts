@@ -30,6 +30,7 @@ export async function createChunkCollection(
   if (!exists) {
     const quantized = quantizationConfig(quantization);
     const creation = client.createCollection(place, {
+      // eslint-disable-next-line @typescript-eslint/no-deprecated -- what replaces it is unknown to older servers
       vectors: vectorFields(spaces, { on_disk: quantized !== null }),
       sparse_vectors: { [LEXICAL]: { modifier: 'idf' } },
       metadata: { [STAMP_KEY]: newStamp(name, spaces) },
