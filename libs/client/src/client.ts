@@ -6,7 +6,7 @@ import type {
   EmbeddingsResponse,
   ModelsResponse,
 } from '@embergate/contracts/http-embeddings.ts';
-import type { SearchRequest, SearchResponse } from '@embergate/contracts/http-search.ts';
+import type { SearchAsk, SearchResponse } from '@embergate/contracts/http-search.ts';
 import type { IndexJob, IndexJobRequest } from '@embergate/contracts/index-job.ts';
 import { isEnded } from '@embergate/contracts/index-job.ts';
 import { EventSourceParserStream } from 'eventsource-parser/stream';
@@ -36,7 +36,7 @@ export class EmbergateClient {
     this.#headers = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
   }
 
-  search(request: Ask<SearchRequest, 'query'>, signal?: AbortSignal): Promise<SearchResponse> {
+  search(request: SearchAsk, signal?: AbortSignal): Promise<SearchResponse> {
     return this.#json('POST', '/v1/search', { body: request, signal });
   }
 

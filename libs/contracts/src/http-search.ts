@@ -30,6 +30,23 @@ export const searchFilterSchema = z.strictObject({
 });
 export type SearchFilter = z.infer<typeof searchFilterSchema>;
 
+/** How a list is made for readers out of the chunks found. Off gives the chunks as they are stored. */
+export const arrangeSchema = z.strictObject({
+  /** Chunks of the same text, in copies, branches and other repos, are one result that says where the others are. */
+  fold: z.boolean().default(true),
+  /** Further results of a file come later, so that one file does not crowd out the others. */
+  diversify: z.boolean().default(true),
+  /** Neighbouring chunks of a file among the results become one. */
+  merge: z.boolean().default(true),
+});
+export type Arrange = z.infer<typeof arrangeSchema>;
+
+/** Shares of the two lists in a hybrid search; only their ratio counts. */
+export const fusionWeightsSchema = z
+  .strictObject({ dense: z.number().min(0).max(1_000), lexical: z.number().min(0).max(1_000) })
+  .refine(({ dense, lexical }) => dense + lexical > 0, 'one of them must be above 0');
+export type FusionWeights = z.infer<typeof fusionWeightsSchema>;
+
 export const searchRequestSchema = z.strictObject({
   query: z
     .string()
@@ -40,10 +57,24 @@ export const searchRequestSchema = z.strictObject({
   mode: z.enum(SEARCH_MODES).default('hybrid'),
   filter: searchFilterSchema.default({}),
   rerank: z.boolean().default(false),
+  arrange: arrangeSchema.prefault({}),
+  /** Of a hybrid search; what is best on average is the default. */
+  weights: fusionWeightsSchema.optional(),
   deadlineMs: z.int().min(1).max(MAX_DEADLINE_MS).optional(),
   degradation: degradationSchema.optional(),
 });
 export type SearchRequest = z.infer<typeof searchRequestSchema>;
+/** What a caller writes: everything with a default may be left out. */
+export type SearchAsk = z.input<typeof searchRequestSchema>;
+
+/** Lines of a file. */
+export const chunkPlaceSchema = z.strictObject({
+  repo: z.string(),
+  path: z.string(),
+  startLine: z.int(),
+  endLine: z.int(),
+});
+export type ChunkPlace = z.infer<typeof chunkPlaceSchema>;
 
 export const searchResultSchema = z.strictObject({
   id: z.string(),
@@ -55,6 +86,8 @@ export const searchResultSchema = z.strictObject({
   startLine: z.int(),
   endLine: z.int(),
   text: z.string(),
+  /** Where else the same text stands. */
+  duplicates: z.array(chunkPlaceSchema),
 });
 export type SearchResult = z.infer<typeof searchResultSchema>;
 

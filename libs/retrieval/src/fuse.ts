@@ -1,9 +1,5 @@
+import type { FusionWeights } from '@embergate/contracts/http-search.ts';
 import type { ScoredChunk } from '@embergate/vector-store/store.ts';
-
-export interface FusionWeights {
-  dense: number;
-  lexical: number;
-}
 
 /** Chosen by measurement (docs/benchmarks.md, "Retrieval quality"); the optimum is flat between 1.5 : 1 and 2 : 1. */
 export const DEFAULT_WEIGHTS: FusionWeights = { dense: 5, lexical: 3 };

@@ -11,6 +11,7 @@ import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { withTimeout } from '@embergate/platform/with-timeout.ts';
 import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
 import type { CollectionStamp, ScoredChunk, VectorStore } from '@embergate/vector-store/store.ts';
+import { arrange } from './arrange.ts';
 import { fuse } from './fuse.ts';
 
 /** A query's vector, and what the response says of it. */
@@ -48,16 +49,18 @@ export interface SearchParts {
 }
 
 /**
- * How deep fusion looks into each list. The same for every limit (the largest is as much), because scores are normalised
+ * How deep a search looks into each list. The same for every limit (the largest is as much), because scores are normalised
  * over the list: a longer answer then starts with the shorter one.
  */
 const CANDIDATES = 100;
+/** How deep where so many of those are copies and neighbours of each other that they do not fill the limit. */
+const MORE_CANDIDATES = 400;
 /** What is kept of the deadline for the search after the embedding. */
 const SEARCH_RESERVE = 0.1;
 /** What is kept of the embedding's time for the second space, where the first one falls silent. Its models are small. */
 const SECOND_SPACE_RESERVE = 0.2;
 
-/** One search: embed the query while full text is searched, then dense search, then fusion. */
+/** One search: embed the query while full text is searched, then dense search, fusion, and a list made for readers. */
 export async function search(parts: SearchParts, request: SearchRequest): Promise<SearchResponse> {
   const startedAt = performance.now();
   const { store, defaults } = parts;
@@ -65,10 +68,7 @@ export async function search(parts: SearchParts, request: SearchRequest): Promis
   const inTime = <T>(work: Promise<T>): Promise<T> => withDeadline(work, startedAt + deadlineMs, deadlineMs);
   const stamp = await inTime(store.getCollection(request.collection));
   const degradation = request.degradation ?? defaults.degradation;
-  const candidates = {
-    limit: request.mode === 'hybrid' ? CANDIDATES : request.limit,
-    filter: request.filter,
-  };
+  const candidates = { limit: CANDIDATES, filter: request.filter };
   const warnings: Warning[] = [];
 
   // Full text runs while the model does; the wait for it is hidden behind the inference.
@@ -82,16 +82,17 @@ export async function search(parts: SearchParts, request: SearchRequest): Promis
   warnings.push(...embedded.warnings);
 
   const searchStartedAt = performance.now();
-  const results = await inTime(retrieve(parts, request, { embedded, lexicalSearch, candidates }));
+  const found = await inTime(retrieve(parts, request, { embedded, lexicalSearch, candidates }));
   if (request.rerank) {
     warnings.push({
       code: 'rerank_skipped',
       message: 'This deployment has no reranker; results are in fusion order.',
     });
   }
+  const results = arrange(found, { ...request.arrange, limit: request.limit });
   const now = performance.now();
   return {
-    results: results.slice(0, request.limit).map((chunk) => ({ ...chunk, score: round(chunk.score, 6) })),
+    results: results.map((chunk) => ({ ...chunk, score: round(chunk.score, 6) })),
     embedding: embedded.report,
     warnings,
     timingsMs: {
@@ -203,7 +204,26 @@ interface RetrieveParts {
   candidates: { limit: number; filter: SearchRequest['filter'] };
 }
 
+/** The candidates, best first: more than usual where the usual ones make fewer results than there may be. */
 async function retrieve(
+  parts: SearchParts,
+  request: SearchRequest,
+  retrieval: RetrieveParts,
+): Promise<ScoredChunk[]> {
+  const found = await retrieveOnce(parts, request, retrieval);
+  const { candidates } = retrieval;
+  // Where neither list was full there is nothing more.
+  if (found.length < candidates.limit) return found;
+  const enough = arrange(found, { ...request.arrange, limit: request.limit }).length >= request.limit;
+  if (enough) return found;
+  const more = { ...candidates, limit: MORE_CANDIDATES };
+  const lexicalSearch =
+    retrieval.lexicalSearch &&
+    parts.store.searchLexical(request.collection, lexicalText(request.query), more);
+  return retrieveOnce(parts, request, { ...retrieval, lexicalSearch, candidates: more });
+}
+
+async function retrieveOnce(
   { store }: SearchParts,
   request: SearchRequest,
   { embedded, lexicalSearch, candidates }: RetrieveParts,
@@ -218,7 +238,7 @@ async function retrieve(
   const denseSearch = store.searchDense(request.collection, vector, { ...candidates, space });
   if (!lexicalSearch) return denseSearch;
   const [dense, lexical] = await Promise.all([denseSearch, lexicalSearch]);
-  return fuse(dense, lexical);
+  return fuse(dense, lexical, request.weights);
 }
 
 /** A store that hangs must not keep the caller beyond the deadline. @param until as performance.now(). */

@@ -1,103 +1,150 @@
 import { AppError } from '@embergate/contracts/errors.ts';
-import type { IndexJob } from '@embergate/contracts/index-job.ts';
+import { DEFAULT_COLLECTION } from '@embergate/contracts/http-search.ts';
 import { defaultModelDir } from '@embergate/models/installed-model.ts';
 import cliProgress from 'cli-progress';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { execFile } from 'node:child_process';
 import { dirname, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { clientOf, withRemoteOptions, type CliContext, type RemoteOptions } from '../context.ts';
 import { ask, type Answers } from '../eval/ask.ts';
-import { readCorpus, sampleCorpus, type EvalItem } from '../eval/corpus.ts';
-import { withIndexedCorpus } from '../eval/indexed-corpus.ts';
-import { reportOf, reportTable } from '../eval/report.ts';
-import { sweep, sweepTable } from '../eval/sweep.ts';
+import { configurationOf, HYBRID, MODES, type Configuration } from '../eval/configuration.ts';
+import type { Question } from '../eval/question.ts';
+import { CUTOFF, reportOf, reportTable } from '../eval/report.ts';
+import { sweep, SWEPT, sweepTable } from '../eval/sweep.ts';
+import { TASKS, withTask, type Prepared, type Task } from '../eval/tasks.ts';
 import { print, printJson } from '../output.ts';
 
 interface EvalOptions extends RemoteOptions {
-  limit: number;
+  task: Task;
+  base: Configuration;
+  compare?: Configuration[];
+  limit?: number;
   seed: number;
   offset: number;
+  recallAt: number;
+  collection?: string;
   sweep?: boolean;
   keep?: boolean;
   workDir?: string;
 }
 
-/** Chunks asked for: enough that ten different functions are among them, for a long one is several chunks. */
-const CHUNKS = 30;
-/** A sweep needs the lists as deep as they go. */
-const SWEEP_CHUNKS = 100;
+/** Enough for intervals of a few hundredths. */
+const LIMITS: Record<Task, number> = { functions: 800, commits: 200, queries: 10_000 };
 
 export function evalCommand(context: CliContext): Command {
   const command = new Command('eval')
-    .description(
-      'measure retrieval quality: Python functions, asked for by the first sentence of their docstrings',
+    .description('measure retrieval quality: MRR, nDCG and recall, with intervals')
+    .argument(
+      '[source]',
+      'functions: a folder of code (default: the standard library of python3); commits: a git repository; queries: a JSONL file',
     )
-    .argument('[folder]', 'a folder of Python code (default: the standard library of python3)')
-    .option('--limit <n>', 'how many functions', positive, 800)
+    .addOption(new Option('--task <task>', 'what is asked').choices([...TASKS]).default('functions'))
+    .addOption(
+      new Option(
+        '--compare <fields>',
+        'another search to compare with, such as "mode=dense" or "diversify=off"; again for more',
+      ).argParser((text: string, before: Configuration[] = []) => [...before, configurationOf(text)]),
+    )
+    .addOption(
+      new Option('--base <fields>', 'the search that is compared')
+        .argParser(configurationOf)
+        .default(HYBRID, 'hybrid'),
+    )
+    .option('--limit <n>', 'how many questions (default: 800, of commits 200)', positive)
     .option('--seed <n>', 'which functions, and which resamples', wholeNumber, 1)
-    .option('--offset <n>', "leave out the first n of the seed's order: functions to tune on", wholeNumber, 0)
-    .option('--sweep', 'also merge the dense and the lexical lists in other ways')
+    .option('--offset <n>', 'leave out the first n: questions to tune on', wholeNumber, 0)
+    .option('--recall-at <n>', 'recall within the first n results', upToHundred, CUTOFF)
+    .option('-c, --collection <name>', 'the collection to ask, with --task queries (default: default)')
+    .option('--sweep', 'also fuse and arrange the two lists in other ways')
     .option('--keep', 'keep the collection')
     .option(
       '--work-dir <folder>',
       'for the temporary files, where the gateway may index (default: the user’s cache)',
     );
-  return withRemoteOptions(command).action((folder: string | undefined, options: EvalOptions) =>
-    evaluate(context, folder, options),
+  return withRemoteOptions(command).action((source: string | undefined, options: EvalOptions) =>
+    evaluate(context, source, options),
   );
 }
 
 async function evaluate(context: CliContext, given: string | undefined, options: EvalOptions): Promise<void> {
-  const { limit, seed, offset } = options;
+  const { task, seed } = options;
   const client = clientOf(context, options);
   await client.readiness(); // the usual mistake is that nothing runs, and reading a library takes seconds
-  const folder = given === undefined ? await standardLibrary() : resolve(given);
-  const found = await readCorpus(folder);
-  const items = sampleCorpus(found, { limit, seed, offset });
-  if (items.length === 0)
-    throw new AppError('usage', `--offset ${offset} leaves none of ${found.length} functions.`);
-  const collection = `eval-${seed}`;
-  const { job, answers } = await withIndexedCorpus(client, items, {
+  const source = await sourceOf(task, given);
+  const collection = collectionOf(options);
+  const configurations = [options.base, ...(options.compare ?? MODES)];
+  const asked = options.sweep ? [...configurations, ...SWEPT] : configurations;
+  const { prepared, answers } = await withTask(client, task, {
+    source,
+    limit: options.limit ?? LIMITS[task],
+    seed,
+    offset: options.offset,
     collection,
-    workDir: resolve(options.workDir ?? cacheFolder(context)),
     keep: options.keep ?? false,
+    workDir: resolve(options.workDir ?? cacheFolder(context)),
     signal: context.signal,
-    use: async (job) => ({ job, answers: await askAll(context, items, { ...options, collection }) }),
+    use: async (prepared) => ({
+      prepared,
+      answers: await askAll(context, prepared.questions, { ...options, collection, asked }),
+    }),
   });
-  const about = { folder, seed, offset, ...corpusFigures(items, job) };
-  const report = reportOf(items, answers, seed);
-  const swept = options.sweep ? sweep(items, answers) : null;
+  const report = reportOf(prepared.questions, answers.slice(0, configurations.length), {
+    configurations,
+    seed,
+    recallAt: options.recallAt,
+  });
+  const swept = options.sweep ? sweep(prepared.questions, answers.slice(configurations.length)) : null;
+  const about = { task, source, collection, seed, offset: options.offset, ...prepared.about };
   if (options.json) return printJson({ ...about, ...report, ...(swept && { sweep: swept }) });
-  print(
-    `${about.functions} of ${found.length} functions of ${folder} (seed ${seed}, from ${offset}), ${about.chunks} chunks;`,
-  );
-  print(`${about.namingTheFunction} questions hold the function's name.\n`);
+  print(`${heading(prepared)} (${task} of ${source}, seed ${seed}, from ${options.offset})\n`);
   print(reportTable(report));
   if (swept) print(`\n${sweepTable(swept)}`);
 }
 
+/** The collection that the other tasks make is their own: it is deleted at the end. */
+function collectionOf({ task, collection, seed }: EvalOptions): string {
+  if (task === 'queries') return collection ?? DEFAULT_COLLECTION;
+  if (collection === undefined) return `eval-${seed}`;
+  throw new AppError('usage', `--task ${task} makes a collection of its own: leave --collection out.`);
+}
+
+async function sourceOf(task: Task, given: string | undefined): Promise<string> {
+  if (given !== undefined) return resolve(given);
+  if (task === 'functions') return standardLibrary();
+  const what = task === 'commits' ? 'a git repository' : 'a file of questions';
+  throw new AppError('usage', `--task ${task} needs ${what}: embergate eval --task ${task} <path>`);
+}
+
+const heading = ({ about }: Prepared): string =>
+  Object.entries(about)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(', ');
+
+interface Asked extends EvalOptions {
+  collection: string;
+  asked: readonly Configuration[];
+}
+
 async function askAll(
   context: CliContext,
-  items: readonly EvalItem[],
-  options: EvalOptions & { collection: string },
-): Promise<Answers> {
+  questions: readonly Question[],
+  options: Asked,
+): Promise<Answers[]> {
   const { stderr } = process;
+  const format = 'asking [{bar}] {percentage}% | {value}/{total} | {eta} s left';
   const bar = new cliProgress.SingleBar(
-    {
-      stream: stderr,
-      format: 'asking [{bar}] {percentage}% | {value}/{total} | {eta} s left',
-      hideCursor: true,
-    },
+    { stream: stderr, format, hideCursor: true },
     cliProgress.Presets.shades_classic,
   );
-  const total = items.length * 3;
+  const total = questions.length * options.asked.length;
   if (stderr.isTTY) bar.start(total, 0);
   else stderr.write(`Asking ${total} questions ...\n`);
   try {
-    return await ask(clientOf(context, options), items, {
+    return await ask(clientOf(context, options), questions, {
+      configurations: options.asked,
       collection: options.collection,
-      limit: options.sweep ? SWEEP_CHUNKS : CHUNKS,
+      limit: Math.max(CUTOFF, options.recallAt),
       signal: context.signal,
       onAnswer: () => void (stderr.isTTY && bar.increment()),
     });
@@ -105,12 +152,6 @@ async function askAll(
     if (stderr.isTTY) bar.stop();
   }
 }
-
-const corpusFigures = (items: readonly EvalItem[], { progress }: IndexJob) => ({
-  functions: items.length,
-  chunks: progress.chunks,
-  namingTheFunction: items.filter(({ namesFunction }) => namesFunction).length,
-});
 
 /** Beside the models: below the user's home, which a gateway on this machine may index unless told otherwise. */
 const cacheFolder = ({ home }: CliContext): string =>
@@ -122,7 +163,7 @@ async function standardLibrary(): Promise<string> {
     const { stdout } = await promisify(execFile)('python3', ['-c', program]);
     return stdout.trim();
   } catch (cause) {
-    throw new AppError('source_not_found', 'python3 was not found: name a folder of Python code.', { cause });
+    throw new AppError('source_not_found', 'python3 was not found: name a folder of code.', { cause });
   }
 }
 
@@ -133,5 +174,10 @@ function wholeNumber(text: string): number {
 
 function positive(text: string): number {
   if (wholeNumber(text) === 0) throw new InvalidArgumentError('At least 1 is expected.');
+  return Number(text);
+}
+
+function upToHundred(text: string): number {
+  if (positive(text) > 100) throw new InvalidArgumentError('At most 100: a search has no more results.');
   return Number(text);
 }

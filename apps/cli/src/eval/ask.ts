@@ -1,15 +1,16 @@
 import type { EmbergateClient } from '@embergate/client/client.ts';
-import { SEARCH_MODES, type SearchRequest, type SearchResult } from '@embergate/contracts/http-search.ts';
-import type { EvalItem } from './corpus.ts';
+import { AppError } from '@embergate/contracts/errors.ts';
+import type { SearchResult } from '@embergate/contracts/http-search.ts';
+import type { Configuration } from './configuration.ts';
+import type { Question } from './question.ts';
 
-export type SearchMode = SearchRequest['mode'];
-
-/** What each mode answered to each question, in the order of the questions. */
-export type Answers = Record<SearchMode, SearchResult[][]>;
+/** What a search answered to each question, in the order of the questions. */
+export type Answers = SearchResult[][];
 
 interface AskOptions {
+  configurations: readonly Configuration[];
+  /** Where a question names none. */
   collection: string;
-  /** How many chunks to ask for: a function may be several. */
   limit: number;
   signal: AbortSignal;
   onAnswer: () => void;
@@ -20,25 +21,38 @@ const QUESTIONS_AT_ONCE = 4;
 const DEADLINE_MS = 60_000;
 
 /**
- * Asks every question in every mode. An answer by full text alone in place of vectors would spoil the figures, so it is
- * not allowed; whatever else fails ends the evaluation.
+ * Asks every question in every configuration. What a search leaves out where it can't do better (vectors, reranking) would spoil the
+ * figures: it ends the evaluation, as all that fails.
+ * @returns the answers of each configuration, in order.
  */
 export async function ask(
   client: EmbergateClient,
-  items: readonly EvalItem[],
-  { collection, limit, signal, onAnswer }: AskOptions,
-): Promise<Answers> {
-  const answers: Answers = { hybrid: [], dense: [], lexical: [] };
+  questions: readonly Question[],
+  { configurations, collection, limit, signal, onAnswer }: AskOptions,
+): Promise<Answers[]> {
+  const answers = configurations.map((): Answers => []);
   const stop = new AbortController();
-  const queue = items.entries();
+  const either = AbortSignal.any([signal, stop.signal]);
+  const queue = questions.entries();
   const takeQuestions = async (): Promise<void> => {
-    for (const [index, { query }] of queue) {
-      for (const mode of SEARCH_MODES) {
-        const { results } = await client.search(
-          { query, collection, limit, mode, deadlineMs: DEADLINE_MS, degradation: 'same_space' },
-          AbortSignal.any([signal, stop.signal]),
+    for (const [index, question] of queue) {
+      for (const [at, { name, request }] of configurations.entries()) {
+        const { results, warnings } = await client.search(
+          {
+            query: question.query,
+            collection: question.collection ?? collection,
+            ...(question.repo !== undefined && { filter: { repo: [question.repo] } }),
+            limit,
+            ...request,
+            deadlineMs: DEADLINE_MS,
+            degradation: 'same_space',
+          },
+          either,
         );
-        answers[mode][index] = results;
+        const skipped = warnings.find(({ code }) => code === 'rerank_skipped');
+        if (skipped) throw new AppError('invalid_request', `${name} cannot be measured: ${skipped.message}`);
+        const list = answers[at];
+        if (list) list[index] = results;
         onAnswer();
       }
     }

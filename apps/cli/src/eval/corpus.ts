@@ -1,97 +1,127 @@
 import { AppError } from '@embergate/contracts/errors.ts';
 import { GrammarPool } from '@embergate/ingestion/grammar-pool.ts';
+import { GRAMMARS, type Grammar } from '@embergate/ingestion/grammars.ts';
+import { isGeneratedName, saysGenerated } from '@embergate/ingestion/skip-names.ts';
 import { createHash } from 'node:crypto';
-import { readdir, readFile } from 'node:fs/promises';
-import { basename, join, relative, sep } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { extname, relative, sep } from 'node:path';
+import { commentedFunctions } from './commented-functions.ts';
 import { firstSentence } from './docstring.ts';
+import type { DocumentedFunction } from './documented-function.ts';
 import { pythonFunctions } from './python-functions.ts';
+import { sourceFiles } from './source-files.ts';
+import { withoutCuts } from './without-cuts.ts';
+import { wordsOf, type Question } from './question.ts';
 
-/** One question with one right answer. */
-export interface EvalItem {
-  query: string;
-  /** Where the code lies in the indexed folder. */
+/** A file as it is indexed: without the descriptions that are asked for. */
+export interface CorpusFile {
   path: string;
-  code: string;
+  text: string;
+  questions: FunctionQuestion[];
+}
+
+/** A function asked for by the first sentence of its description. */
+export interface FunctionQuestion extends Question {
   /** Whether the query holds the function's name as a word: such a question is easy for full text. */
   namesFunction: boolean;
 }
 
 export interface SampleOptions {
+  /** Questions. */
   limit: number;
   seed: number;
-  /** Leaves out this many of the seed's order: what settings were tuned on. */
+  /** Leaves out files with this many questions of the seed's order: what settings were tuned on. */
   offset: number;
 }
 
-/** Tests, other people's code and files made to be parsed by tests. */
-const LEFT_OUT = new Set([
-  'test',
-  'tests',
-  'idle_test',
-  'site-packages',
-  'dist-packages',
-  '__pycache__',
-  'fixtures',
-]);
+/** Longer files are data, or made by a program. */
+const MAX_FILE_CHARS = 512 * 1_024;
 
 /**
- * All questions that a folder of Python code answers: one a function whose docstring starts with a sentence. A sentence
- * that several functions start with has no single right answer, so all of them are left out.
+ * The files of a folder of code that hold described functions, without those descriptions, each with what can be asked of it. A
+ * sentence that several functions start with has no single right answer, so none of them is asked for.
  * @throws AppError `source_not_found` where the folder can't be read or has no such function.
  */
-export async function readCorpus(folder: string): Promise<EvalItem[]> {
-  const items: EvalItem[] = [];
+export async function readCorpus(folder: string): Promise<CorpusFile[]> {
+  const files: CorpusFile[] = [];
   const pool = await GrammarPool.open();
   try {
-    for await (const file of pythonFiles(folder)) {
-      const source = await readFile(file, 'utf8');
-      const module = relative(folder, file).split(sep).join('/').replace(/\.py$/, '');
-      const functions = await pool.withTree('python', source, (tree) =>
-        pythonFunctions(tree.rootNode, source),
+    for await (const file of sourceFiles(folder)) {
+      const grammar = grammarOf(file);
+      const source = grammar && (await readFile(file, 'utf8'));
+      if (!grammar || !source || source.length > MAX_FILE_CHARS || isMade(file, source)) continue;
+      const functions = await pool.withTree(grammar.wasm, source, ({ rootNode }) =>
+        grammar.language === 'python'
+          ? pythonFunctions(rootNode)
+          : commentedFunctions(rootNode, source, grammar),
       );
-      for (const { name, classes, line, docstring, code } of functions ?? []) {
-        const query = firstSentence(docstring);
-        if (query === null) continue;
-        // The line tells namesakes apart; the function's name is left to the code, as in a real repository.
-        const path = `${[module, ...classes].join('/')}/L${line}.py`;
-        items.push({ query, path, code, namesFunction: wordsOf(query).includes(name.toLowerCase()) });
-      }
+      const path = relative(folder, file).split(sep).join('/');
+      if (functions && functions.length > 0) files.push(fileOf(path, source, functions));
     }
   } finally {
     pool.close();
   }
-  const unique = withOneAnswer(items);
-  if (unique.length === 0) {
-    throw new AppError('source_not_found', `There are no Python functions with a docstring in ${folder}.`);
+  const asked = withOneAnswer(files);
+  if (asked.length === 0) {
+    throw new AppError('source_not_found', `There are no functions with a description in ${folder}.`);
   }
-  return unique;
+  return asked;
 }
 
-/** The questions of a seed, the same on every machine that has the same code: ordered by a hash, then cut. */
-export function sampleCorpus(items: readonly EvalItem[], { limit, seed, offset }: SampleOptions): EvalItem[] {
-  return items
-    .map((item) => ({ item, key: createHash('sha256').update(`${seed}:${item.path}`).digest('hex') }))
-    .sort((one, other) => (one.key < other.key ? -1 : 1))
-    .slice(offset, offset + limit)
-    .map(({ item }) => item);
+/** Whole files in the seed's order, the same on every machine that has the same code, until there are enough questions. */
+export function sampleCorpus(
+  files: readonly CorpusFile[],
+  { limit, seed, offset }: SampleOptions,
+): CorpusFile[] {
+  const ordered = files
+    .map((file) => ({ file, key: createHash('sha256').update(`${seed}:${file.path}`).digest('hex') }))
+    .sort((one, other) => (one.key < other.key ? -1 : 1));
+  const sample: CorpusFile[] = [];
+  let before = 0;
+  for (const { file } of ordered) {
+    const left = offset + limit - before;
+    if (left <= 0) break;
+    if (before >= offset) sample.push({ ...file, questions: file.questions.slice(0, left) });
+    before += file.questions.length;
+  }
+  return sample;
 }
 
-async function* pythonFiles(folder: string): AsyncGenerator<string> {
-  const entries = await readdir(folder, { withFileTypes: true }).catch((cause: unknown) => {
-    throw new AppError('source_not_found', `The folder ${folder} cannot be read.`, { cause });
+/** What a program made is not indexed. */
+const isMade = (file: string, source: string): boolean => isGeneratedName(file) || saysGenerated(source);
+
+const grammarOf = (file: string): Grammar | undefined =>
+  GRAMMARS.find(({ extensions }) => extensions.includes(extname(file).slice(1).toLowerCase()));
+
+function fileOf(path: string, source: string, functions: readonly DocumentedFunction[]): CorpusFile {
+  const { text, lineAt } = withoutCuts(
+    source,
+    functions.flatMap(({ cuts }) => cuts),
+  );
+  const questions = functions.flatMap((described) => {
+    const query = described.doesSomething ? queryOf(described) : null;
+    if (query === null) return [];
+    const startLine = lineAt(described.start);
+    const endLine = lineAt(described.end - 1);
+    const namesFunction = wordsOf(query).includes(described.name.toLowerCase());
+    return [{ query, relevant: [{ path, startLine, endLine, grade: 1 }], namesFunction }];
   });
-  for (const entry of entries.sort((one, other) => (one.name < other.name ? -1 : 1))) {
-    const path = join(folder, entry.name);
-    if (entry.isDirectory() && !LEFT_OUT.has(entry.name)) yield* pythonFiles(path);
-    else if (entry.isFile() && basename(path).endsWith('.py')) yield path;
-  }
+  return { path, text, questions };
 }
 
-function withOneAnswer(items: readonly EvalItem[]): EvalItem[] {
+/** The first sentence, without the name that it opens with where that is the custom (`Close closes the file`). */
+function queryOf({ name, doc }: DocumentedFunction): string | null {
+  const sentence = firstSentence(doc);
+  const [first = '', ...rest] = sentence?.split(' ') ?? [];
+  return first === name ? firstSentence(rest.join(' ')) : sentence;
+}
+
+function withOneAnswer(files: readonly CorpusFile[]): CorpusFile[] {
   const askedBy = new Map<string, number>();
-  const asked = ({ query }: EvalItem): string => wordsOf(query).join(' ');
-  for (const item of items) askedBy.set(asked(item), (askedBy.get(asked(item)) ?? 0) + 1);
-  return items.filter((item) => askedBy.get(asked(item)) === 1);
+  const asked = ({ query }: Question): string => wordsOf(query).join(' ');
+  for (const { questions } of files)
+    for (const question of questions) askedBy.set(asked(question), (askedBy.get(asked(question)) ?? 0) + 1);
+  return files
+    .map((file) => ({ ...file, questions: file.questions.filter((one) => askedBy.get(asked(one)) === 1) }))
+    .filter(({ questions }) => questions.length > 0);
 }
-
-const wordsOf = (text: string): string[] => text.toLowerCase().match(/[\p{L}\p{N}_]+/gu) ?? [];

@@ -1,51 +1,47 @@
 import type { EmbergateClient } from '@embergate/client/client.ts';
 import { AppError, toAppError } from '@embergate/contracts/errors.ts';
 import { isEnded, type IndexJob } from '@embergate/contracts/index-job.ts';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { indexProgressView } from '../progress.ts';
-import type { EvalItem } from './corpus.ts';
 
-interface IndexOptions {
+interface IndexOptions<T> {
   collection: string;
   /** Where the temporary folder is made; the gateway must be allowed to index it. */
   workDir: string;
   /** Leaves the collection for a look. */
   keep: boolean;
   signal: AbortSignal;
+  /** Writes what is to be indexed. */
+  fill: (folder: string) => Promise<void>;
+  /** So many files have to be in the index: a part of them would be another haystack. */
+  files: number;
+  use: (job: IndexJob) => Promise<T>;
 }
 
 const REPO = 'eval';
 
 /**
- * Writes each function as a file, indexes them as any folder is indexed, hands over to `use` and tidies up, whatever
- * happened.
+ * Has a folder filled, indexes it as any folder is indexed, hands over to `use` and tidies up, whatever happened.
  * @throws AppError `gateway_unreachable`, `source_not_allowed`, `index_failed` or the job's own code.
  */
-export async function withIndexedCorpus<T>(
+export async function withIndexedFolder<T>(
   client: EmbergateClient,
-  items: readonly EvalItem[],
-  options: IndexOptions & { use: (job: IndexJob) => Promise<T> },
+  { collection, workDir, keep, signal, fill, files, use }: IndexOptions<T>,
 ): Promise<T> {
-  const { collection, workDir, keep, signal, use } = options;
-  await client.readiness(); // before any work: the usual mistake is that nothing runs
   await mkdir(workDir, { recursive: true });
   const folder = await mkdtemp(join(workDir, 'eval-'));
   let indexed = false;
   try {
-    for (const { path, code } of items) {
-      const file = join(folder, path);
-      await mkdir(dirname(file), { recursive: true });
-      await writeFile(file, `${code}\n`);
-    }
+    await fill(folder);
     signal.throwIfAborted();
     const { id } = await createJob(client, folder, collection);
     indexed = true;
     const job = await follow(client, id, signal);
-    if (job.progress.files !== items.length) {
+    if (job.progress.files < files) {
       throw new AppError(
         'index_failed',
-        `${job.progress.files} of ${items.length} functions were indexed: ${leftOut(job)}`,
+        `${job.progress.files} of ${files} files were indexed: ${leftOut(job)}`,
       );
     }
     return await use(job);

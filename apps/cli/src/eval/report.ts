@@ -1,86 +1,108 @@
-import { SEARCH_MODES, type SearchResult } from '@embergate/contracts/http-search.ts';
 import { bootstrapMean, type MeanInterval } from '@embergate/retrieval/bootstrap.ts';
-import { recall, reciprocalRank } from '@embergate/retrieval/metrics.ts';
+import { judge } from '@embergate/retrieval/judge.ts';
+import { ndcg, recall, reciprocalRank } from '@embergate/retrieval/metrics.ts';
 import pc from 'picocolors';
 import { table } from '../output.ts';
-import type { Answers, SearchMode } from './ask.ts';
-import type { EvalItem } from './corpus.ts';
+import type { Answers } from './ask.ts';
+import type { Configuration } from './configuration.ts';
+import type { Question } from './question.ts';
 
-/** A right answer counts when it is among this many files. */
+/** Measures of order look at so many results. */
 export const CUTOFF = 10;
 
+/** Means over the questions, each with its 95% bootstrap interval. */
 export interface Quality {
-  /** MRR@10 and recall@10, each with its 95% bootstrap interval. */
   mrr: MeanInterval;
+  ndcg: MeanInterval;
   recall: MeanInterval;
 }
 
+export interface Measured extends Quality, Configuration {}
+
+/** One configuration less another, question by question on the same questions: paired. */
 export interface Difference extends Quality {
-  /** The mode that this one is taken from. */
-  minus: SearchMode;
-  mode: SearchMode;
+  name: string;
+  minus: string;
 }
 
 export interface EvalReport {
-  modes: Record<SearchMode, Quality>;
-  /** Question by question on the same questions: paired. */
+  /** recall is of so many results; MRR and nDCG are of ten. */
+  recallAt: number;
+  configurations: Measured[];
+  /** The first configuration less each of the others. */
   differences: Difference[];
 }
 
-/** Each question's MRR@10 and recall@10 for one list of answers. */
-export interface QuestionScores {
-  mrr: number[];
-  recall: number[];
-}
+type Measure = keyof Quality;
+const MEASURES: readonly Measure[] = ['mrr', 'ndcg', 'recall'];
 
-/** Scores by file: a function that is several chunks counts once, at its best rank. */
-export function scoresOf(items: readonly EvalItem[], answers: readonly SearchResult[][]): QuestionScores {
-  const ranked = items.map((_, index) => answers[index]?.map(({ path }) => path) ?? []);
+/** Each question's measures for one list of answers. */
+export type QuestionScores = Record<Measure, number[]>;
+
+export function scoresOf(
+  questions: readonly Question[],
+  answers: Answers,
+  recallAt: number = CUTOFF,
+): QuestionScores {
+  const judged = questions.map(({ relevant }, index) => judge(answers[index] ?? [], relevant));
   return {
-    mrr: items.map(({ path }, index) => reciprocalRank(ranked[index] ?? [], path, CUTOFF)),
-    recall: items.map(({ path }, index) => recall(ranked[index] ?? [], path, CUTOFF)),
+    mrr: judged.map((answer) => reciprocalRank(answer, CUTOFF)),
+    ndcg: judged.map((answer) => ndcg(answer, CUTOFF)),
+    recall: judged.map((answer) => recall(answer, recallAt)),
   };
 }
 
-/** Means and differences of all modes, with intervals of 10,000 resamples of the questions. */
-export function reportOf(items: readonly EvalItem[], answers: Answers, seed: number): EvalReport {
-  const scores = {
-    lexical: scoresOf(items, answers.lexical),
-    dense: scoresOf(items, answers.dense),
-    hybrid: scoresOf(items, answers.hybrid),
-  };
-  const quality = ({ mrr, recall }: QuestionScores): Quality => ({
-    mrr: bootstrapMean(mrr, { seed }),
-    recall: bootstrapMean(recall, { seed }),
-  });
-  const difference = (mode: SearchMode, minus: SearchMode): Difference => {
-    const less = (one: number[], other: number[]): number[] =>
-      one.map((value, index) => value - (other[index] ?? 0));
-    const [a, b] = [scores[mode], scores[minus]];
-    return { mode, minus, ...quality({ mrr: less(a.mrr, b.mrr), recall: less(a.recall, b.recall) }) };
-  };
-  return {
-    modes: { lexical: quality(scores.lexical), dense: quality(scores.dense), hybrid: quality(scores.hybrid) },
-    differences: [difference('hybrid', 'dense'), difference('hybrid', 'lexical')],
-  };
+interface ReportOptions {
+  configurations: readonly Configuration[];
+  seed: number;
+  recallAt: number;
 }
 
-/** The report for people: a line a mode, a line a difference; what is beyond noise is coloured. */
-export function reportTable({ modes, differences }: EvalReport): string {
-  const header = ['', `MRR@${CUTOFF}`, '95%', `RECALL@${CUTOFF}`, '95%'];
-  const rows = [...SEARCH_MODES].reverse().map((mode) => {
-    const { mrr, recall: found } = modes[mode];
-    return [mode, mrr.mean.toFixed(3), range(mrr), found.mean.toFixed(3), range(found)];
+/** Means of all configurations, and how the first differs from the others, with intervals of 10,000 resamples of the questions. */
+export function reportOf(
+  questions: readonly Question[],
+  answers: readonly Answers[],
+  { configurations, seed, recallAt }: ReportOptions,
+): EvalReport {
+  const scores = answers.map((list) => scoresOf(questions, list, recallAt));
+  const quality = (of: (measure: Measure) => number[]): Quality => ({
+    mrr: bootstrapMean(of('mrr'), { seed }),
+    ndcg: bootstrapMean(of('ndcg'), { seed }),
+    recall: bootstrapMean(of('recall'), { seed }),
   });
-  const differenceRows = differences.map(({ mode, minus, mrr, recall: found }) => [
-    `${mode} - ${minus}`,
-    signed(mrr.mean),
-    range(mrr, signed),
-    signed(found.mean),
-    range(found, signed),
+  const [base, ...others] = configurations.map((configuration, index) => ({
+    configuration,
+    scores: scores[index] ?? { mrr: [], ndcg: [], recall: [] },
+  }));
+  const measured = [base, ...others].flatMap((one) =>
+    one ? [{ ...one.configuration, ...quality((measure) => one.scores[measure]) }] : [],
+  );
+  const differences = others.map((other) => ({
+    name: base?.configuration.name ?? '',
+    minus: other.configuration.name,
+    ...quality((measure) =>
+      (base?.scores[measure] ?? []).map((value, index) => value - (other.scores[measure][index] ?? 0)),
+    ),
+  }));
+  return { recallAt, configurations: measured, differences };
+}
+
+/** The report for people: a line a configuration, a line a difference; what is beyond noise is coloured. */
+export function reportTable({ recallAt, configurations, differences }: EvalReport): string {
+  const titles = [`MRR@${CUTOFF}`, `nDCG@${CUTOFF}`, `RECALL@${recallAt}`];
+  const header = ['', ...titles.flatMap((title) => [title, '95%'])];
+  const rows = configurations.map((one) => [
+    one.name,
+    ...MEASURES.flatMap((measure) => [one[measure].mean.toFixed(3), range(one[measure])]),
+  ]);
+  const differenceRows = differences.map((one) => [
+    `${one.name} - ${one.minus}`,
+    ...MEASURES.flatMap((measure) => [signed(one[measure].mean), range(one[measure], signed)]),
   ]);
   const lines = table([header, ...rows, ...differenceRows]).split('\n');
-  const verdicts = differences.map(({ mrr }) => (mrr.low > 0 ? pc.green : mrr.high < 0 ? pc.red : pc.dim));
+  const verdicts = differences.map(({ ndcg: { low, high } }) =>
+    low > 0 ? pc.green : high < 0 ? pc.red : pc.dim,
+  );
   return lines.map((line, index) => (verdicts[index - 1 - rows.length] ?? String)(line)).join('\n');
 }
 
