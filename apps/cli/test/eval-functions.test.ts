@@ -1,7 +1,11 @@
 import { GrammarPool } from '@embergate/ingestion/grammar-pool.ts';
+import { GRAMMARS } from '@embergate/ingestion/grammars.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { commentedFunctions } from '../src/eval/commented-functions.ts';
 import { docstringOf, firstSentence } from '../src/eval/docstring.ts';
-import { pythonFunctions, type PythonFunction } from '../src/eval/python-functions.ts';
+import type { DocumentedFunction } from '../src/eval/documented-function.ts';
+import { pythonFunctions } from '../src/eval/python-functions.ts';
+import { withoutCuts } from '../src/eval/without-cuts.ts';
 
 let pool: GrammarPool;
 beforeAll(async () => {
@@ -9,14 +13,33 @@ beforeAll(async () => {
 });
 afterAll(() => pool.close());
 
-async function functionsOf(source: string): Promise<PythonFunction[]> {
-  const found = await pool.withTree('python', source, (tree) => pythonFunctions(tree.rootNode, source));
-  return found ?? [];
+/** What is found, and the source without the descriptions. */
+async function read(extension: string, lines: string[]) {
+  const source = lines.join('\n');
+  const grammar = GRAMMARS.find(({ extensions }) => extensions.includes(extension));
+  if (!grammar) throw new Error(extension);
+  const functions: DocumentedFunction[] =
+    (await pool.withTree(grammar.wasm, source, ({ rootNode }) =>
+      grammar.language === 'python'
+        ? pythonFunctions(rootNode)
+        : commentedFunctions(rootNode, source, grammar),
+    )) ?? [];
+  const { text, lineAt } = withoutCuts(
+    source,
+    functions.flatMap(({ cuts }) => cuts),
+  );
+  return {
+    text,
+    names: functions.map(({ name }) => name),
+    docs: functions.map(({ doc }) => doc.trim()),
+    asked: functions.filter(({ doesSomething }) => doesSomething).map(({ name }) => name),
+    lines: functions.map(({ start, end }) => [lineAt(start), lineAt(end - 1)]),
+  };
 }
 
-describe('what is indexed', () => {
-  test('a function is taken without its docstring, and nothing else is lost', async () => {
-    const source = [
+describe('Python', () => {
+  test('a docstring goes with its lines, and nothing else is lost', async () => {
+    const { text, lines, docs } = await read('py', [
       'import os',
       '',
       'def first(path: str,',
@@ -29,52 +52,50 @@ describe('what is indexed', () => {
       '',
       '    return os.path.join(path, "x")',
       '',
-    ].join('\n');
-    expect(await functionsOf(source)).toEqual([
-      {
-        name: 'first',
-        classes: [],
-        line: 3,
-        docstring: 'Say where something lies.\n\n    More about it.\n    ',
-        code: [
-          'def first(path: str,',
-          '          deep=False) -> str:',
-          '    # A comment that stays.',
-          '',
-          '    return os.path.join(path, "x")',
-        ].join('\n'),
-      },
     ]);
+    expect(text).toBe(
+      [
+        'import os',
+        '',
+        'def first(path: str,',
+        '          deep=False) -> str:',
+        '    # A comment that stays.',
+        '',
+        '    return os.path.join(path, "x")',
+        '',
+      ].join('\n'),
+    );
+    expect(lines).toEqual([[3, 7]]);
+    expect(docs).toEqual(['Say where something lies.\n\n    More about it.']);
   });
 
-  test('a method comes with its decorators, at the left margin, and knows its classes', async () => {
-    const source = [
+  test('a method starts with its decorators, and lies where it is after all cuts above it', async () => {
+    const { text, names, lines } = await read('py', [
       'class Outer:',
+      '    """A class keeps its own."""',
       '    class Inner(Base):',
+      '        def zero(self):',
+      "            'Nothing at all here.'",
+      '            return 0',
       '        @property',
       '        def size(self):',
       "            'How many there are.'",
-      '            text = """',
-      'not indented',
-      '            """',
-      '            return len(text)',
-    ].join('\n');
-    const [method] = await functionsOf(source);
-    expect(method).toMatchObject({ name: 'size', classes: ['Outer', 'Inner'], line: 3 });
-    expect(method?.code).toBe(
-      [
-        '@property',
-        'def size(self):',
-        '    text = """',
-        'not indented',
-        '    """',
-        '    return len(text)',
-      ].join('\n'),
-    );
+      '            return len(self)',
+    ]);
+    expect(names).toEqual(['zero', 'size']);
+    expect(lines).toEqual([
+      [4, 5],
+      [6, 8],
+    ]);
+    expect(text.split('\n').slice(5)).toEqual([
+      '        @property',
+      '        def size(self):',
+      '            return len(self)',
+    ]);
   });
 
   test('functions under if and try are found; those inside functions belong to the outer one', async () => {
-    const source = [
+    const { names } = await read('py', [
       'try:',
       '    import fast',
       'except ImportError:',
@@ -88,12 +109,12 @@ describe('what is indexed', () => {
       '    async def other():',
       '        "Do it in another way."',
       '        await it()',
-    ].join('\n');
-    expect((await functionsOf(source)).map(({ name }) => name)).toEqual(['slow', 'other']);
+    ]);
+    expect(names).toEqual(['slow', 'other']);
   });
 
-  test('a function without docstring, or with nothing beside it, is no question', async () => {
-    const source = [
+  test('what does nothing is not asked for, and loses its description all the same', async () => {
+    const { text, asked } = await read('py', [
       'def bare():',
       '    return 1',
       'def only():',
@@ -101,9 +122,6 @@ describe('what is indexed', () => {
       'def passing():',
       '    """Nothing but words in here."""',
       '    pass',
-      'def dots():',
-      '    """Nothing but words in here."""',
-      '    ...',
       'def formatted():',
       '    f"No docstring for {Python}."',
       '    return 1',
@@ -111,21 +129,134 @@ describe('what is indexed', () => {
       '    x = 1',
       '    "A string, not a docstring."',
       '    return x',
-    ].join('\n');
-    expect(await functionsOf(source)).toEqual([]);
+    ]);
+    expect(asked).toEqual([]);
+    expect(text).not.toContain('Nothing but words');
+    expect(text).toContain('def only():\n    ...\ndef passing():\n    pass\n');
+    expect(text).toContain('not a docstring');
   });
 
   test('a docstring on the line of its function leaves a function behind', async () => {
-    const [found] = await functionsOf('def f(x): "Double a number at once."; return 2 * x\n');
-    expect(found?.docstring).toBe('Double a number at once.');
-    expect(found?.code).toMatch(/^def f\(x\):\s*;? ?return 2 \* x$/);
+    const { text, docs } = await read('py', ['def f(x): "Double a number at once."; return 2 * x', '']);
+    expect(docs).toEqual(['Double a number at once.']);
+    expect(text).toMatch(/^def f\(x\):\s*;? ?return 2 \* x\n$/);
   });
 
   test('characters outside the basic plane do not shift what is cut', async () => {
-    const [found] = await functionsOf(
-      'x = "🎈🎈"\ndef f():\n    """Fly a red balloon 🎈."""\n    return "🎈"\n',
-    );
-    expect(found?.code).toBe('def f():\n    return "🎈"');
+    const { text } = await read('py', [
+      'x = "🎈🎈"',
+      'def f():',
+      '    """Fly a balloon 🎈."""',
+      '    return "🎈"',
+    ]);
+    expect(text).toBe('x = "🎈🎈"\ndef f():\n    return "🎈"');
+  });
+});
+
+describe('languages that describe above the function', () => {
+  test('TypeScript: JSDoc above functions, methods, exports and arrow functions, without its tags', async () => {
+    const { text, names, docs, lines } = await read('ts', [
+      '/** The licence of it all. */',
+      '',
+      "import { a } from 'a';",
+      '',
+      '/**',
+      ' * Waits for an {@link Answer} and',
+      ' * reads it.',
+      ' * @param url where',
+      ' */',
+      'export async function load(url: string): Promise<void> {',
+      '  await a(url);',
+      '}',
+      '/** A class keeps its own. */',
+      'export class Cache {',
+      '  // Not a description.',
+      '  plain(): void { a(); }',
+      '  /** Drops what is oldest. */',
+      '  @logged',
+      '  evict(): void {',
+      '    a();',
+      '  }',
+      '  /** Is only declared here. */',
+      '  declared(): void;',
+      '}',
+      '/** Doubles a number quickly. */',
+      '// eslint-disable-next-line some-rule',
+      'export const twice = (x: number): number => 2 * x;',
+    ]);
+    expect(names).toEqual(['load', 'evict', 'twice']);
+    expect(docs).toEqual([
+      'Waits for an Answer and\nreads it.',
+      'Drops what is oldest.',
+      'Doubles a number quickly.',
+    ]);
+    expect(text).toContain('/** A class keeps its own. */');
+    expect(text).not.toMatch(/@param|oldest|quickly/);
+    expect(lines[0]).toEqual([5, 7]);
+    expect(text.split('\n')[(lines[1]?.[0] ?? 0) - 1]).toBe('  @logged');
+    expect(text.split('\n')[(lines[2]?.[0] ?? 0) - 1]).toContain('twice');
+  });
+
+  test('Go: the lines right above a function, but not those for the compiler', async () => {
+    const { text, names, docs } = await read('go', [
+      '// Package a is not about a function.',
+      '',
+      '// Apart from what follows.',
+      '',
+      '// Close closes the file.',
+      '// It may be called twice.',
+      '//',
+      '//go:noinline',
+      'func (f *File) Close() error {',
+      '\treturn f.close()',
+      '}',
+    ]);
+    expect(names).toEqual(['Close']);
+    expect(docs).toEqual(['Close closes the file.\nIt may be called twice.']);
+    expect(text.split('\n').slice(4)).toEqual([
+      '//go:noinline',
+      'func (f *File) Close() error {',
+      '\treturn f.close()',
+      '}',
+    ]);
+    const plain = await read('go', ['// Open opens it.', '// Twice, too.', 'func Open() { open() }']);
+    expect(plain).toMatchObject({
+      names: ['Open'],
+      docs: ['Open opens it.\nTwice, too.'],
+      text: 'func Open() { open() }',
+    });
+  });
+
+  test('Java, Rust and C#: by the rules of each', async () => {
+    const java = await read('java', [
+      'class A {',
+      '  /** Returns the {@code size} of it.<p>More. */',
+      '  @Override',
+      '  public int size() { return 1; }',
+      '}',
+    ]);
+    expect(java).toMatchObject({ names: ['size'], docs: ['Returns the size of it.\n\nMore.'] });
+    const rust = await read('rs', [
+      'impl A {',
+      '    /// Parses a line of text.',
+      '    ///',
+      '    /// # Errors',
+      '    #[inline]',
+      '    pub fn parse(&self) -> u8 { 1 }',
+      '}',
+    ]);
+    expect(rust.names).toEqual(['parse']);
+    expect(rust.docs[0]).toMatch(/^Parses a line of text\./);
+    expect(rust.text).toContain('impl A {\n    #[inline]\n    pub fn parse');
+    const csharp = await read('cs', [
+      'class A {',
+      '  /// <summary>Adds one <see cref="T:Item"/> to it.</summary>',
+      '  /// <param name="x">no</param>',
+      '  public int Add(int x) { return x; }',
+      '}',
+    ]);
+    expect(csharp).toMatchObject({ names: ['Add'], docs: ['Adds one Item to it.'] });
+    expect(csharp.text).not.toContain('param');
   });
 });
 

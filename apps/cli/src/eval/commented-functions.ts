@@ -1,7 +1,7 @@
 import { definitionOf } from '@embergate/ingestion/definitions.ts';
 import type { Grammar } from '@embergate/ingestion/grammars.ts';
 import type { Node } from 'web-tree-sitter';
-import { docCommentOf } from './doc-comment.ts';
+import { docCommentOf, isDescription } from './doc-comment.ts';
 import type { DocumentedFunction } from './documented-function.ts';
 
 /**
@@ -49,7 +49,7 @@ function documentedFunction(
   grammar: Grammar,
 ): Omit<DocumentedFunction, 'name'> | null {
   const touching = touchingFrom(above, whole);
-  const comments = touching.filter(isComment);
+  const comments = touching.filter((node) => isComment(node) && isDescription(node.text, grammar.language));
   const doc = docCommentOf(
     comments.map(({ text }) => text),
     grammar.language,

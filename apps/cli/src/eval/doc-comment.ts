@@ -1,22 +1,19 @@
+/** Whether a comment describes what is below it, and is not a note on the code, or one for a compiler or a linter. */
+export const isDescription = (comment: string, language: string): boolean =>
+  comment.startsWith('/**') || LINE_MARKERS[language]?.test(comment.trimEnd()) === true;
+
 /**
- * What a comment above a function says, as prose: a block of two stars (JSDoc, Javadoc, PHPDoc), lines of three slashes (Rust,
- * C#) or of two (Go). Null where the comment is no description of what is below it.
- * @param comments consecutive comments right above the function, top first.
+ * What the descriptions above a function say, as prose: a block of two stars (JSDoc, Javadoc, PHPDoc), lines of three slashes
+ * (Rust, C#) or of two (Go). Null where there is none.
+ * @param comments all those above the function that are descriptions, top first.
  */
 export function docCommentOf(comments: readonly string[], language: string): string | null {
   const last = comments.at(-1);
   if (last === undefined) return null;
   if (last.startsWith('/**')) return withoutMarkup(withoutTags(blockText(last)));
-  const marker = LINE_MARKERS[language];
-  if (!marker) return null;
-  const lines: string[] = [];
-  for (const comment of [...comments].reverse()) {
-    const [, text] = marker.exec(comment.trimEnd()) ?? [];
-    if (text === undefined) break;
-    lines.unshift(text);
-  }
-  if (lines.length === 0) return null;
-  const text = lines.join('\n');
+  const text = comments
+    .map((comment) => LINE_MARKERS[language]?.exec(comment.trimEnd())?.[1] ?? '')
+    .join('\n');
   return withoutMarkup(language === 'csharp' ? summaryOf(text) : text);
 }
 
