@@ -36,6 +36,8 @@ test('the report compares the first search with the others question by question'
     request: { mode: 'dense' },
     mrr: { mean: 0.5, low: 0.5, high: 0.5 },
     recall: { mean: 1 },
+    // Two results of two lines.
+    lines: 4,
   });
   expect(report.configurations[1]?.ndcg.mean).toBeCloseTo(1 / Math.log2(3), 12);
   expect(report.differences).toMatchObject([

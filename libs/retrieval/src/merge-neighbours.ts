@@ -2,7 +2,7 @@ import type { Candidate } from './fold.ts';
 
 /** A range that is read in one go. */
 const MAX_LINES = 120;
-/** Chunks leave blank lines between definitions out; more than two are no gap within one thing. */
+/** Chunks leave the blank lines between definitions out. More than two lines may well be a chunk that was not found. */
 const MAX_BLANK_LINES = 2;
 
 /**
@@ -13,8 +13,13 @@ const MAX_BLANK_LINES = 2;
  */
 export function mergeNeighbours(ranked: readonly Candidate[], limit: number): Candidate[] {
   const ranges: Candidate[] = [];
+  const isBlank: IsBlank = (file, first, last) =>
+    !ranked.some(
+      ({ repo, path, startLine, endLine }) =>
+        path === file.path && repo === file.repo && startLine <= last && endLine >= first,
+    );
   for (const chunk of ranked) {
-    if (joinRanges(ranges, chunk)) continue;
+    if (joinRanges(ranges, chunk, isBlank)) continue;
     // A chunk beyond the limit that joins nothing ends the list; what would come after it is weaker than what is shown.
     if (ranges.length >= limit) break;
     ranges.push(chunk);
@@ -22,13 +27,16 @@ export function mergeNeighbours(ranked: readonly Candidate[], limit: number): Ca
   return ranges;
 }
 
+/** Whether the lines between two chunks are blank, as far as is known: no other candidate holds them. */
+type IsBlank = (file: { repo: string; path: string }, first: number, last: number) => boolean;
+
 /** Puts a chunk into the range it touches, and that range into another one it touches now. */
-function joinRanges(ranges: Candidate[], chunk: Candidate): boolean {
+function joinRanges(ranges: Candidate[], chunk: Candidate, isBlank: IsBlank): boolean {
   let joined = chunk;
   let place = -1;
   for (let index = 0; index < ranges.length; index++) {
     const range = ranges[index];
-    const whole = range && joinOf(range, joined);
+    const whole = range && joinOf(range, joined, isBlank);
     if (!whole) continue;
     if (place < 0) {
       place = index;
@@ -44,13 +52,13 @@ function joinRanges(ranges: Candidate[], chunk: Candidate): boolean {
   return place >= 0;
 }
 
-function joinOf(one: Candidate, other: Candidate): Candidate | null {
+function joinOf(one: Candidate, other: Candidate, isBlank: IsBlank): Candidate | null {
   if (one.path !== other.path || one.repo !== other.repo) return null;
   const [above, below] = one.startLine <= other.startLine ? [one, other] : [other, one];
   const startLine = above.startLine;
   const endLine = Math.max(above.endLine, below.endLine);
   if (endLine - startLine >= MAX_LINES) return null;
-  const text = joinedText(above, below);
+  const text = joinedText(above, below, isBlank);
   if (text === null) return null;
   const best = one.score >= other.score ? one : other;
   return {
@@ -64,11 +72,12 @@ function joinOf(one: Candidate, other: Candidate): Candidate | null {
 }
 
 /** Both texts without the lines they share, or null where they do not touch, or differ in a line they both claim. */
-function joinedText(above: Candidate, below: Candidate): string | null {
+function joinedText(above: Candidate, below: Candidate, isBlank: IsBlank): string | null {
   const gap = below.startLine - above.endLine - 1;
   if (gap > MAX_BLANK_LINES) return null;
   const [first, second] = [above.text.split('\n'), below.text.split('\n')];
   if (!isWhole(above, first) || !isWhole(below, second)) return null;
+  if (gap > 0 && !isBlank(above, above.endLine + 1, below.startLine - 1)) return null;
   if (gap >= 0) return above.text + '\n'.repeat(gap + 1) + below.text;
   const shared = Math.min(-gap, second.length);
   const from = below.startLine - above.startLine;

@@ -79,6 +79,25 @@ describe('the same text in several places is one result', () => {
     expect(paths(results[0]?.duplicates ?? [])).toEqual(['b.ts', 'c.ts']);
   });
 
+  test('whatever two texts share: at nine tenths of their lines they are one, below that two', () => {
+    const line = fc.integer({ min: 0, max: 60 }).map((n) => 'x'.repeat(n % 7) + String(n));
+    const texts = fc.tuple(fc.uniqueArray(line, { minLength: 1 }), fc.uniqueArray(line, { maxLength: 3 }));
+    fc.assert(
+      fc.property(texts, fc.nat(), ([lines, added], dropped) => {
+        const other = [
+          ...new Set([...lines.filter((_, index) => index !== dropped % lines.length), ...added]),
+        ];
+        const shared = other.filter((one) => lines.includes(one)).length;
+        const same = shared / (lines.length + other.length - shared) >= 0.9;
+        const results = fold([
+          chunk({ path: 'a', lines: [1, 99], score: 2, text: lines.join('\n') }),
+          chunk({ path: 'b', lines: [1, 99], score: 1, text: other.reverse().join('\n  ') }),
+        ]);
+        expect(results).toHaveLength(same ? 1 : 2);
+      }),
+    );
+  });
+
   test('short functions that differ in a line are two, and so are texts that share half of their lines', () => {
     const getter = (name: string) => `get ${name}() {\n  this.check();\n  return this.${name};\n}`;
     const half = linesOf('retry', 1, 10) + '\n' + linesOf('else', 11, 20);
@@ -173,6 +192,16 @@ describe('neighbouring chunks are one range', () => {
     expect(places(pair(8))).toEqual(['a.py:1-12']);
     expect(pair(8)[0]?.text).toBe(`${linesOf('a.py', 1, 5)}\n\n\n${linesOf('a.py', 8, 12)}`);
     expect(pair(9)).toHaveLength(2);
+  });
+
+  test('a line between them that is known to hold something is not shown as blank', () => {
+    const around = [
+      chunk({ path: 'a.py', lines: [1, 5], score: 0.9 }),
+      chunk({ path: 'a.py', lines: [7, 12], score: 0.8 }),
+    ];
+    const between = chunk({ path: 'a.py', lines: [6, 6], score: 0.7, text: 'x = 1' });
+    expect(places(mergeNeighbours(fold(around), 2))).toEqual(['a.py:1-12']);
+    expect(places(mergeNeighbours(fold([...around, between]), 2))).toEqual(['a.py:1-5', 'a.py:7-12']);
   });
 
   test('two ranges become one when what lies between them comes up', () => {

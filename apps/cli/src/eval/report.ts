@@ -17,7 +17,10 @@ export interface Quality {
   recall: MeanInterval;
 }
 
-export interface Measured extends Quality, Configuration {}
+export interface Measured extends Quality, Configuration {
+  /** What a reader gets to read: lines of the first ten results, on average. Longer results find more by being longer. */
+  lines: number;
+}
 
 /** One configuration less another, question by question on the same questions: paired. */
 export interface Difference extends Quality {
@@ -72,10 +75,11 @@ export function reportOf(
   });
   const [base, ...others] = configurations.map((configuration, index) => ({
     configuration,
+    lines: linesShown(answers[index] ?? []),
     scores: scores[index] ?? { mrr: [], ndcg: [], recall: [] },
   }));
   const measured = [base, ...others].flatMap((one) =>
-    one ? [{ ...one.configuration, ...quality((measure) => one.scores[measure]) }] : [],
+    one ? [{ ...one.configuration, ...quality((measure) => one.scores[measure]), lines: one.lines }] : [],
   );
   const differences = others.map((other) => ({
     name: base?.configuration.name ?? '',
@@ -87,13 +91,19 @@ export function reportOf(
   return { recallAt, configurations: measured, differences };
 }
 
+const linesShown = (answers: Answers): number =>
+  answers
+    .flatMap((results) => results.slice(0, CUTOFF))
+    .reduce((sum, { startLine, endLine }) => sum + endLine - startLine + 1, 0) / answers.length;
+
 /** The report for people: a line a configuration, a line a difference; what is beyond noise is coloured. */
 export function reportTable({ recallAt, configurations, differences }: EvalReport): string {
   const titles = [`MRR@${CUTOFF}`, `nDCG@${CUTOFF}`, `RECALL@${recallAt}`];
-  const header = ['', ...titles.flatMap((title) => [title, '95%'])];
+  const header = ['', ...titles.flatMap((title) => [title, '95%']), 'LINES'];
   const rows = configurations.map((one) => [
     one.name,
     ...MEASURES.flatMap((measure) => [one[measure].mean.toFixed(3), range(one[measure])]),
+    one.lines.toFixed(0),
   ]);
   const differenceRows = differences.map((one) => [
     `${one.name} - ${one.minus}`,
