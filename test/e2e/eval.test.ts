@@ -29,7 +29,7 @@ describe('how good a search is can be measured by anybody', () => {
   async function index(folder: string, repo: string): Promise<void> {
     const source = { type: 'directory', path: folder } as const;
     const { id } = await embergate.client.createIndexJob({ source, repo });
-    for await (const job of embergate.client.watchIndexJob(id)) if (job.state === 'failed') throw job.error;
+    for await (const job of embergate.client.watchIndexJob(id)) expect(job.error).toBeNull();
   }
 
   beforeAll(async () => {

@@ -31,7 +31,7 @@ export const searchFilterSchema = z.strictObject({
 export type SearchFilter = z.infer<typeof searchFilterSchema>;
 
 /** How a list is made for readers out of the chunks found. Off gives the chunks as they are stored. */
-export const arrangeSchema = z.strictObject({
+const arrangeSchema = z.strictObject({
   /** Chunks of the same text, in copies, branches and other repos, are one result that says where the others are. */
   fold: z.boolean().default(true),
   /** Further results of a file come later, so that one file does not crowd out the others. */

@@ -1,17 +1,11 @@
-import type { SearchResult } from '@embergate/contracts/http-search.ts';
+import type { Arrange, SearchResult } from '@embergate/contracts/http-search.ts';
 import type { ScoredChunk } from '@embergate/vector-store/store.ts';
 import { diversify } from './diversify.ts';
 import { fold, type Candidate } from './fold.ts';
 import { mergeNeighbours } from './merge-neighbours.ts';
 
-export interface ArrangeOptions {
+export interface ArrangeOptions extends Arrange {
   limit: number;
-  /** One result for chunks of the same text. */
-  fold: boolean;
-  /** A file's further results come later. */
-  diversify: boolean;
-  /** Neighbouring chunks of a file become one result. */
-  merge: boolean;
 }
 
 /**

@@ -10,7 +10,7 @@ import { clientOf, withRemoteOptions, type CliContext, type RemoteOptions } from
 import { ask, type Answers } from '../eval/ask.ts';
 import { configurationOf, HYBRID, MODES, type Configuration } from '../eval/configuration.ts';
 import type { Question } from '../eval/question.ts';
-import { CUTOFF, reportOf, reportTable } from '../eval/report.ts';
+import { CUTOFF, detailsOf, reportOf, reportTable } from '../eval/report.ts';
 import { sweep, SWEPT, sweepTable } from '../eval/sweep.ts';
 import { TASKS, withTask, type Prepared, type Task } from '../eval/tasks.ts';
 import { print, printJson } from '../output.ts';
@@ -25,7 +25,9 @@ interface EvalOptions extends RemoteOptions {
   recallAt: number;
   collection?: string;
   sweep?: boolean;
+  details?: boolean;
   keep?: boolean;
+  plainText?: boolean;
   workDir?: string;
 }
 
@@ -57,6 +59,8 @@ export function evalCommand(context: CliContext): Command {
     .option('--recall-at <n>', 'recall within the first n results', upToHundred, CUTOFF)
     .option('-c, --collection <name>', 'the collection to ask, with --task queries (default: default)')
     .option('--sweep', 'also fuse and arrange the two lists in other ways')
+    .option('--plain-text', 'index functions as plain text, cut by lines, to see what syntax brings')
+    .option('--details', "with --json: also each question's scores")
     .option('--keep', 'keep the collection')
     .option(
       '--work-dir <folder>',
@@ -82,6 +86,7 @@ async function evaluate(context: CliContext, given: string | undefined, options:
     offset: options.offset,
     collection,
     keep: options.keep ?? false,
+    plainText: options.plainText ?? false,
     workDir: resolve(options.workDir ?? cacheFolder(context)),
     signal: context.signal,
     use: async (prepared) => ({
@@ -95,8 +100,11 @@ async function evaluate(context: CliContext, given: string | undefined, options:
     recallAt: options.recallAt,
   });
   const swept = options.sweep ? sweep(prepared.questions, answers.slice(configurations.length)) : null;
+  const details = options.details
+    ? { details: detailsOf(prepared.questions, answers.slice(0, configurations.length), options.recallAt) }
+    : {};
   const about = { task, source, collection, seed, offset: options.offset, ...prepared.about };
-  if (options.json) return printJson({ ...about, ...report, ...(swept && { sweep: swept }) });
+  if (options.json) return printJson({ ...about, ...report, ...(swept && { sweep: swept }), ...details });
   print(`${heading(prepared)} (${task} of ${source}, seed ${seed}, from ${options.offset})\n`);
   print(reportTable(report));
   if (swept) print(`\n${sweepTable(swept)}`);

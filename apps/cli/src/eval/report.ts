@@ -55,6 +55,19 @@ export function scoresOf(
   };
 }
 
+/** Each question with its scores, in the order of the configurations: to find what goes wrong, or to compare two runs. */
+export function detailsOf(questions: readonly Question[], answers: readonly Answers[], recallAt: number) {
+  const scores = answers.map((list) => scoresOf(questions, list, recallAt));
+  return questions.map((question, index) => ({
+    ...question,
+    scores: scores.map(({ mrr, ndcg, recall: found }) => ({
+      mrr: mrr[index],
+      ndcg: ndcg[index],
+      recall: found[index],
+    })),
+  }));
+}
+
 interface ReportOptions {
   configurations: readonly Configuration[];
   seed: number;

@@ -3,7 +3,7 @@ import { AppError } from '@embergate/contracts/errors.ts';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { checkOut, readHistory } from './commits.ts';
-import { readCorpus, sampleCorpus } from './corpus.ts';
+import { readCorpus, sampleCorpus, type CorpusFile } from './corpus.ts';
 import { withIndexedFolder } from './indexed-corpus.ts';
 import { readQueryFile } from './query-file.ts';
 import type { Question } from './question.ts';
@@ -20,6 +20,8 @@ export interface TaskOptions {
   collection: string;
   workDir: string;
   keep: boolean;
+  /** Functions in files of plain text: cut by lines and without symbols, to see what chunks along the syntax bring. */
+  plainText: boolean;
   signal: AbortSignal;
 }
 
@@ -50,9 +52,10 @@ type Run = <T>(
   options: TaskOptions & { use: (prepared: Prepared) => Promise<T> },
 ) => Promise<T>;
 
-const functions: Run = async (client, { source, limit, seed, offset, use, ...options }) => {
+const functions: Run = async (client, { source, limit, seed, offset, plainText, use, ...options }) => {
   const all = await readCorpus(source);
-  const files = sampleCorpus(all, { limit, seed, offset });
+  const sample = sampleCorpus(all, { limit, seed, offset });
+  const files = plainText ? sample.map(asPlainText) : sample;
   const found = count(all.map(({ questions }) => questions.length));
   if (files.length === 0)
     throw new AppError('usage', `--offset ${offset} leaves none of ${found} functions.`);
@@ -103,5 +106,15 @@ const queries: Run = async (_client, { source, limit, offset, use }) => {
 };
 
 const TASK_RUNS: Record<Task, Run> = { functions, commits, queries };
+
+/** The same file under a name that says nothing of its language. */
+const asPlainText = (file: CorpusFile): CorpusFile => ({
+  ...file,
+  path: `${file.path}.txt`,
+  questions: file.questions.map((question) => ({
+    ...question,
+    relevant: question.relevant.map((one) => ({ ...one, path: `${one.path}.txt` })),
+  })),
+});
 
 const count = (numbers: readonly number[]): number => numbers.reduce((sum, number) => sum + number, 0);
