@@ -97,6 +97,6 @@ test('a sweep shows what became of a file that crowds out the right one', () => 
   const rows = sweep([question('a')], [[list], []]);
   const mrrOf = (name: string) => rows.find(({ way }) => way === name)?.mrr;
   expect(mrrOf('as found')).toBe(1 / 4);
-  expect(mrrOf('fold, 1 a file first')).toBe(1 / 2);
-  expect(mrrOf('fold, decay 0.9')).toBe(1 / 2);
+  expect(mrrOf('fold, merge, 1 a file first')).toBe(1 / 2);
+  expect(mrrOf('fold, merge, decay 0.9')).toBe(1 / 2);
 });

@@ -9,7 +9,7 @@ export interface ArrangeOptions extends Arrange {
 }
 
 /**
- * Makes a list for readers out of candidates, which are best first: the same text once, no file crowding out the others, readable ranges,
+ * Makes a list for readers out of candidates, which are best first: the same text once, readable ranges, no file crowding out the others,
  * then the first `limit`.
  */
 export function arrange(
@@ -17,8 +17,10 @@ export function arrange(
   { limit, ...steps }: ArrangeOptions,
 ): SearchResult[] {
   const folded = steps.fold ? fold(candidates) : candidates.map(alone);
-  const ordered = steps.diversify ? diversify(folded) : folded;
-  return steps.merge ? mergeNeighbours(ordered, limit) : ordered.slice(0, limit);
+  // Merged before files make way for each other: parts of one thing are no crowd.
+  const merged = steps.merge ? mergeNeighbours(folded, limit) : folded;
+  const ordered = steps.diversify ? diversify(merged) : merged;
+  return ordered.slice(0, limit);
 }
 
 const alone = (chunk: ScoredChunk): Candidate => ({ ...chunk, duplicates: [] });

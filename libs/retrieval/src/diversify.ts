@@ -2,7 +2,7 @@
  * Each further result of a file is worth this share of the one before it. Chosen by measurement (docs/benchmarks.md,
  * "Retrieval quality").
  */
-const FILE_DECAY = 0.9;
+const FILE_DECAY = 0.95;
 
 interface Ranked {
   repo: string;

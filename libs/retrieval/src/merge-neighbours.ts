@@ -6,10 +6,11 @@ const MAX_LINES = 120;
 const MAX_BLANK_LINES = 2;
 
 /**
- * The first `limit` results, in which neighbouring chunks of a file have become one range: a long function that was cut
- * comes as one result, at the place and with the score and id of its best part. Only what is among the results is joined, so that
- * no weak chunk rides on a strong one.
+ * Joins neighbouring chunks of a file among the first `limit` results: a long function that was cut comes as one result, at the
+ * place and with the score and id of its best part. Only what is among the results is joined, so that no weak chunk rides on a
+ * strong one.
  * @param ranked best first.
+ * @returns at most `limit` ranges, then all other chunks as they were.
  */
 export function mergeNeighbours(ranked: readonly Candidate[], limit: number): Candidate[] {
   const ranges: Candidate[] = [];
@@ -18,10 +19,10 @@ export function mergeNeighbours(ranked: readonly Candidate[], limit: number): Ca
       ({ repo, path, startLine, endLine }) =>
         path === file.path && repo === file.repo && startLine <= last && endLine >= first,
     );
-  for (const chunk of ranked) {
+  for (const [index, chunk] of ranked.entries()) {
     if (joinRanges(ranges, chunk, isBlank)) continue;
-    // A chunk beyond the limit that joins nothing ends the list; what would come after it is weaker than what is shown.
-    if (ranges.length >= limit) break;
+    // What comes after a chunk that neither joins nor has a place is weaker than what is shown.
+    if (ranges.length >= limit) return [...ranges, ...ranked.slice(index)];
     ranges.push(chunk);
   }
   return ranges;

@@ -49,7 +49,7 @@ export async function ask(
           },
           either,
         );
-        const skipped = warnings.find(({ code }) => code === 'rerank_skipped');
+        const skipped = warnings.find(({ code }) => code.startsWith('rerank_'));
         if (skipped) throw new AppError('invalid_request', `${name} cannot be measured: ${skipped.message}`);
         const list = answers[at];
         if (list) list[index] = results;

@@ -45,16 +45,15 @@ const FUSIONS: [string, Fusion][] = [
 const ARRANGEMENTS: [string, Arrangement][] = [
   ['as found', alone],
   ['fold', fold],
+  ['fold, merge', (ranked) => mergeNeighbours(fold(ranked), CUTOFF)],
   ...DECAYS.map((decay): [string, Arrangement] => [
-    `fold, decay ${decay}`,
-    (ranked) => diversify(fold(ranked), decay),
+    `fold, merge, decay ${decay}`,
+    (ranked) => diversify(mergeNeighbours(fold(ranked), CUTOFF), decay),
   ]),
   ...CAPS.map((cap): [string, Arrangement] => [
-    `fold, ${cap} a file first`,
-    (ranked) => capped(fold(ranked), cap),
+    `fold, merge, ${cap} a file first`,
+    (ranked) => capped(mergeNeighbours(fold(ranked), CUTOFF), cap),
   ]),
-  ['fold, merge', (ranked) => mergeNeighbours(fold(ranked), CUTOFF)],
-  ['fold, diversify, merge (in use)', (ranked) => mergeNeighbours(diversify(fold(ranked)), CUTOFF)],
 ];
 
 /**
