@@ -2,7 +2,7 @@ import type { FusionWeights } from '@embergate/contracts/http-search.ts';
 import type { ScoredChunk } from '@embergate/vector-store/store.ts';
 
 /** Chosen by measurement (docs/benchmarks.md, "Retrieval quality"): what loses least on any of four sets of questions. */
-export const DEFAULT_WEIGHTS: FusionWeights = { dense: 5, lexical: 4 };
+export const DEFAULT_WEIGHTS: FusionWeights = { dense: 3, lexical: 2 };
 
 /**
  * Merges two lists by a convex combination of their scores. Cosines and BM25 have no common scale, so each list is
