@@ -60,6 +60,7 @@ afterAll(async () => {
 
 /** The model is not what this is about: every query is as near as can be to the first function. */
 const embedder = {
+  serves: () => true,
   embedQuery: () =>
     Promise.resolve({
       vector: Float32Array.of(1, 0),
