@@ -4,6 +4,7 @@ import type {
   EmbeddingReport,
   SearchRequest,
   SearchResponse,
+  SearchResult,
   SearchTimings,
   Warning,
 } from '@embergate/contracts/http-search.ts';
@@ -82,14 +83,13 @@ export async function search(parts: SearchParts, request: SearchRequest): Promis
   warnings.push(...embedded.warnings);
 
   const searchStartedAt = performance.now();
-  const found = await inTime(retrieve(parts, request, { embedded, lexicalSearch, candidates }));
+  const { results } = await inTime(retrieve(parts, request, { embedded, lexicalSearch, candidates }));
   if (request.rerank) {
     warnings.push({
       code: 'rerank_skipped',
       message: 'This deployment has no reranker; results are in fusion order.',
     });
   }
-  const results = arrange(found, { ...request.arrange, limit: request.limit });
   const now = performance.now();
   return {
     results: results.map((chunk) => ({ ...chunk, score: round(chunk.score, 6) })),
@@ -204,23 +204,31 @@ interface RetrieveParts {
   candidates: { limit: number; filter: SearchRequest['filter'] };
 }
 
-/** The candidates, best first: more than usual where the usual ones make fewer results than there may be. */
+interface Retrieved {
+  /** Candidates, best first. */
+  found: ScoredChunk[];
+  /** The list that they make. Whoever changes their order arranges them again. */
+  results: SearchResult[];
+}
+
+/** More candidates than usual where the usual ones make fewer results than there may be. */
 async function retrieve(
   parts: SearchParts,
   request: SearchRequest,
   retrieval: RetrieveParts,
-): Promise<ScoredChunk[]> {
+): Promise<Retrieved> {
+  const options = { ...request.arrange, limit: request.limit };
   const found = await retrieveOnce(parts, request, retrieval);
+  const results = arrange(found, options);
   const { candidates } = retrieval;
   // Where neither list was full there is nothing more.
-  if (found.length < candidates.limit) return found;
-  const enough = arrange(found, { ...request.arrange, limit: request.limit }).length >= request.limit;
-  if (enough) return found;
+  if (results.length >= request.limit || found.length < candidates.limit) return { found, results };
   const more = { ...candidates, limit: MORE_CANDIDATES };
   const lexicalSearch =
     retrieval.lexicalSearch &&
     parts.store.searchLexical(request.collection, lexicalText(request.query), more);
-  return retrieveOnce(parts, request, { ...retrieval, lexicalSearch, candidates: more });
+  const all = await retrieveOnce(parts, request, { ...retrieval, lexicalSearch, candidates: more });
+  return { found: all, results: arrange(all, options) };
 }
 
 async function retrieveOnce(
