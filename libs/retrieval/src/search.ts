@@ -4,6 +4,7 @@ import type {
   EmbeddingReport,
   SearchRequest,
   SearchResponse,
+  SearchResult,
   SearchTimings,
   Warning,
 } from '@embergate/contracts/http-search.ts';
@@ -87,19 +88,15 @@ export async function search(parts: SearchParts, request: SearchRequest): Promis
   warnings.push(...embedded.warnings);
 
   const searchStartedAt = performance.now();
-  const found = await inTime(retrieve(parts, request, { embedded, lexicalSearch, candidates }));
+  const retrieved = await inTime(retrieve(parts, request, { embedded, lexicalSearch, candidates }));
   // No reason to be late: results are there.
   const incompleteness = await inTime(incomplete).catch(() => null);
   if (incompleteness) warnings.push(incompleteness);
   const searchMs = performance.now() - searchStartedAt;
-  const asked = { query: request.query, until: startedAt + deadlineMs, signal: parts.signal };
-  const reranked = request.rerank
-    ? await rerank(parts.rerank, found, asked)
-    : { chunks: found, warnings: [], ms: 0 };
+  const reranked = await rerankIfAsked(parts, request, { retrieved, until: startedAt + deadlineMs });
   warnings.push(...reranked.warnings);
-  const results = arrange(reranked.chunks, { ...request.arrange, limit: request.limit });
   return {
-    results: results.map((chunk) => ({ ...chunk, score: round(chunk.score, 6) })),
+    results: reranked.results.map((chunk) => ({ ...chunk, score: round(chunk.score, 6) })),
     embedding: embedded.report,
     warnings,
     timingsMs: {
@@ -109,6 +106,24 @@ export async function search(parts: SearchParts, request: SearchRequest): Promis
       total: round(performance.now() - startedAt, 3),
     },
   };
+}
+
+interface Reranking {
+  results: SearchResult[];
+  warnings: Warning[];
+  ms: number;
+}
+
+/** The list as it was retrieved, or made anew in the reranker's order. @param until as performance.now(). */
+async function rerankIfAsked(
+  parts: SearchParts,
+  request: SearchRequest,
+  { retrieved: { found, results }, until }: { retrieved: Retrieved; until: number },
+): Promise<Reranking> {
+  if (!request.rerank) return { results, warnings: [], ms: 0 };
+  const { query, limit } = request;
+  const { chunks, warnings, ms } = await rerank(parts.rerank, found, { query, until, signal: parts.signal });
+  return { results: arrange(chunks, { ...request.arrange, limit }), warnings, ms };
 }
 
 interface Embedded {
@@ -211,23 +226,31 @@ interface RetrieveParts {
   candidates: { limit: number; filter: SearchRequest['filter'] };
 }
 
-/** The candidates, best first: more than usual where the usual ones make fewer results than there may be. */
+interface Retrieved {
+  /** Candidates, best first. */
+  found: ScoredChunk[];
+  /** The list that they make. Whoever changes their order arranges them again. */
+  results: SearchResult[];
+}
+
+/** More candidates than usual where the usual ones make fewer results than there may be. */
 async function retrieve(
   parts: SearchParts,
   request: SearchRequest,
   retrieval: RetrieveParts,
-): Promise<ScoredChunk[]> {
+): Promise<Retrieved> {
+  const options = { ...request.arrange, limit: request.limit };
   const found = await retrieveOnce(parts, request, retrieval);
+  const results = arrange(found, options);
   const { candidates } = retrieval;
   // Where neither list was full there is nothing more.
-  if (found.length < candidates.limit) return found;
-  const enough = arrange(found, { ...request.arrange, limit: request.limit }).length >= request.limit;
-  if (enough) return found;
+  if (results.length >= request.limit || found.length < candidates.limit) return { found, results };
   const more = { ...candidates, limit: MORE_CANDIDATES };
   const lexicalSearch =
     retrieval.lexicalSearch &&
     parts.store.searchLexical(request.collection, lexicalText(request.query), more);
-  return retrieveOnce(parts, request, { ...retrieval, lexicalSearch, candidates: more });
+  const all = await retrieveOnce(parts, request, { ...retrieval, lexicalSearch, candidates: more });
+  return { found: all, results: arrange(all, options) };
 }
 
 async function retrieveOnce(
