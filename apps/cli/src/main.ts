@@ -52,7 +52,6 @@ async function main(commandLine: readonly string[]): Promise<number> {
       jobsCommand,
       collectionsCommand,
       chunksCommand,
-      collectionsCommand,
       modelCommand,
       doctorCommand,
       evalCommand,
