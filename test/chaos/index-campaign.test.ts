@@ -15,6 +15,7 @@ it('index runs in which every process is killed with -9: the rows of an undistur
     points: 1,
     kinds: KILLS.filter(({ kind }) => KINDS.includes(kind)),
     seed: 7,
+    mostMinutes: 5,
     files: 330,
     say: () => undefined,
   });

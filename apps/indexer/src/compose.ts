@@ -36,6 +36,8 @@ export interface IndexerParts {
 
 /** Index jobs at a time. They share the bulk lane; more of them would only share it in smaller pieces. */
 const CONCURRENCY = 2;
+/** Of LanceDB. Who writes reads little of it twice. */
+const WRITER_CACHES = { indexBytes: 32n * 1024n * 1024n, metadataBytes: 16n * 1024n * 1024n };
 const SWEEP_INTERVAL_MS = 30_000;
 
 /** Starts an indexer: it takes jobs at once, and waits inside a job for a worker that embeds. */
@@ -105,7 +107,7 @@ function sweepRegularly({ log, lifecycle }: IndexerParts, store: VectorStore): v
 async function openStore(choice: StoreChoice): Promise<VectorStore> {
   if (choice.kind === 'lancedb') {
     const { createLanceDbStore } = await import('@embergate/vector-store-lancedb/lancedb-store.ts');
-    return createLanceDbStore({ path: choice.path });
+    return createLanceDbStore({ path: choice.path, caches: WRITER_CACHES });
   }
   const { createQdrantStore } = await import('@embergate/vector-store-qdrant/qdrant-store.ts');
   return createQdrantStore({ url: choice.url, apiKey: choice.apiKey });

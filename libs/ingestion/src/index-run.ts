@@ -1,4 +1,5 @@
-import { AppError } from '@embergate/contracts/errors.ts';
+import { AppError, toAppError } from '@embergate/contracts/errors.ts';
+import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import type { RunRecord, VectorStore } from '@embergate/vector-store/store.ts';
 import type { ChunkSource } from './chunk-source.ts';
 import { RunPass } from './run-pass.ts';
@@ -7,6 +8,8 @@ import { knownRows } from './run-rows.ts';
 import { isPublished, undoRun } from './sweep.ts';
 
 const MARK_BATCH = 2_000;
+/** A sweep may find a new collection empty, and drop it, in the moment before it has a run. */
+const MAKE_ATTEMPTS = 3;
 
 /**
  * One indexing of one source into one repo of a collection.
@@ -24,8 +27,7 @@ export async function runIndex(parts: IndexRunParts, request: IndexRunRequest): 
   const { store, space } = parts;
   const { collection, repo, runId, signal, openSource } = request;
   signal.throwIfAborted();
-  await store.ensureCollection(collection, space);
-  const runs = await store.listRuns(collection);
+  const runs = await runsOf(store, { collection, space });
   const deadRuns = runs.filter((run) => run.repo === repo && run.id !== runId && !isPublished(run));
   const earlier = runs.find(({ id }) => id === runId);
   if (!earlier || !isPublished(earlier)) {
@@ -40,6 +42,29 @@ export async function runIndex(parts: IndexRunParts, request: IndexRunRequest): 
   for (const { id } of deadRuns) await undoRun(store, { collection, runId: id });
 }
 
+/** None where the collection has not been made: it is made once the source has been opened, and not for one that cannot be. */
+async function runsOf(
+  store: VectorStore,
+  { collection, space }: { collection: string; space: EmbeddingSpace },
+): Promise<RunRecord[]> {
+  const exists = (await store.listCollections()).some(({ name }) => name === collection);
+  if (!exists) return [];
+  await store.ensureCollection(collection, space);
+  return store.listRuns(collection);
+}
+
+async function beginRun(parts: IndexRunParts, run: Omit<RunRecord, 'state' | 'finishedAt'>): Promise<void> {
+  const { store, space } = parts;
+  for (let attempt = 1; ; attempt++) {
+    await store.ensureCollection(run.collection, space);
+    try {
+      return await store.putRun({ ...run, state: 'pending', finishedAt: null });
+    } catch (error) {
+      if (toAppError(error).code !== 'collection_not_found' || attempt === MAKE_ATTEMPTS) throw error;
+    }
+  }
+}
+
 async function publishRun(
   parts: IndexRunParts,
   request: IndexRunRequest,
@@ -48,12 +73,13 @@ async function publishRun(
   const { store } = parts;
   const { collection, repo, runId, commit, signal } = request;
   const run = { id: runId, collection, repo, commit, startedAt: new Date().toISOString() };
-  await store.putRun({ ...run, state: 'pending', finishedAt: null });
+  await beginRun(parts, run);
   // Marks of an earlier life of this run, or of one that never ended, may name chunks that the source has again.
   for (const { id } of [run, ...deadRuns]) await store.clearRemovedMarks(collection, id);
 
   const pass = new RunPass(parts, request, await knownRows(store, request));
   await pass.addNewChunks(source);
+  if (pass.sample.length > 0) await request.checkVectors?.(pass.sample);
   await markStale(store, request, pass);
   await checkCount(store, request, pass.chunkCount);
   // Before anybody sees the rows: a search would have to scan what the full-text index does not hold yet.

@@ -3,12 +3,13 @@ import { lexicalDocument } from '@embergate/vector-store/lexical-text.ts';
 import type { ChunkRow, ChunkVectors } from '@embergate/vector-store/store.ts';
 import type { ChunkSource, SourceChunk } from './chunk-source.ts';
 import { chunkKey } from './hash.ts';
-import type { IndexRunParts, IndexRunRequest } from './run-request.ts';
+import type { IndexRunParts, IndexRunRequest, VectorSample } from './run-request.ts';
 import { RunProgress } from './run-progress.ts';
 import { rowId, type KnownRows } from './run-rows.ts';
 
 /** A chunk that is not in the store yet. */
 interface NewChunk {
+  key: string;
   row: Omit<ChunkRow, keyof ChunkVectors>;
   text: string;
   /** Made elsewhere. */
@@ -19,6 +20,8 @@ interface NewChunk {
 const BATCH_CHUNKS = 256;
 /** Chunks of the chunker are a tenth of it together; those that were made elsewhere may be long. */
 const BATCH_CHARACTERS = 4 * 2 ** 20;
+/** Vectors made elsewhere that are compared with the model's own. */
+const SAMPLED_VECTORS = 8;
 /** While one batch is embedded, another is written and a third one chunked. */
 const BATCHES_AT_A_TIME = 3;
 
@@ -33,6 +36,9 @@ export class RunPass {
   #batch: NewChunk[] = [];
   #batchCharacters = 0;
   #failure: unknown;
+  /** Of the vectors that were made elsewhere: each as likely as any other (Vitter's algorithm R). */
+  readonly sample: VectorSample[] = [];
+  #vectors = 0;
 
   constructor(parts: IndexRunParts, request: IndexRunRequest, known: KnownRows) {
     this.#parts = parts;
@@ -83,11 +89,15 @@ export class RunPass {
       throw new AppError('vectors_invalid', `The chunk of ${where} is there twice; nothing was published.`);
     }
     this.#seen.add(key);
-    if (this.#known.own.has(key) || (mode === 'incremental' && this.#known.visible.has(key))) {
+    if (vector) this.#sampleVector({ path: chunk.path, text: embeddedText, vector });
+    // A row that an earlier life of an import wrote may be of an earlier file: it is written again.
+    const isOwn = this.#known.own.has(key) && !vector;
+    if (isOwn || (mode === 'incremental' && this.#known.visible.has(key))) {
       this.progress.reused(1);
       return;
     }
     this.#batch.push({
+      key,
       text: embeddedText,
       vector,
       row: {
@@ -102,6 +112,13 @@ export class RunPass {
     this.#batchCharacters += embeddedText.length + chunk.text.length;
     if (this.#batch.length >= BATCH_CHUNKS || this.#batchCharacters >= BATCH_CHARACTERS)
       await this.#startBatch();
+  }
+
+  #sampleVector(one: VectorSample): void {
+    const place =
+      this.#vectors < SAMPLED_VECTORS ? this.#vectors : Math.floor(Math.random() * (this.#vectors + 1));
+    this.#vectors += 1;
+    if (place < SAMPLED_VECTORS) this.sample[place] = one;
   }
 
   /** Starts what has been gathered, and waits only while too much is under way. */
@@ -127,11 +144,16 @@ export class RunPass {
     this.progress.reused(
       batch.length - without.length + without.filter(({ row }) => known.has(row.embeddedHash)).length,
     );
-    await this.#embedMissing(without, known);
-    const rows = batch.map(({ row, vector }): ChunkRow => {
+    const refused = await this.#embedMissing(without, known);
+    const rows = batch.flatMap(({ row, key, vector }): ChunkRow[] => {
       const vectors = vector ? { vector, secondVector: null } : known.get(row.embeddedHash);
-      if (!vectors) throw new AppError('index_failed', `No vector came for ${row.path}:${row.startLine}.`);
-      return { ...row, ...vectors };
+      if (vectors) return [{ ...row, ...vectors }];
+      const why = refused.get(row.embeddedHash);
+      if (!why) throw new AppError('index_failed', `No vector came for ${row.path}:${row.startLine}.`);
+      // All others are worth having without it.
+      this.#seen.delete(key);
+      this.progress.skip({ path: row.path, reason: refusedReason(row, why) });
+      return [];
     });
     await store.upsertRows(collection, rows);
   }
@@ -142,10 +164,11 @@ export class RunPass {
     return this.#parts.store.vectorsByHash(this.#request.collection, hashes);
   }
 
-  /** Adds to `vectors` what is not in it. */
-  async #embedMissing(batch: NewChunk[], vectors: Map<string, ChunkVectors>): Promise<void> {
+  /** Adds to `vectors` what is not in it. @returns why the model refuses a text, by its hash. */
+  async #embedMissing(batch: NewChunk[], vectors: Map<string, ChunkVectors>): Promise<Map<string, AppError>> {
+    const refused = new Map<string, AppError>();
     const missing = batch.filter(({ row }) => !vectors.has(row.embeddedHash));
-    if (missing.length === 0) return;
+    if (missing.length === 0) return refused;
     const distinct = new Map(missing.map(({ row, text }) => [row.embeddedHash, text]));
     // Texts of like length share a batch of the model, which pads every text to the longest.
     const sorted = [...distinct]
@@ -162,10 +185,17 @@ export class RunPass {
     // Texts that stand more than once are embedded once.
     this.progress.reused(missing.length - sorted.length);
     sorted.forEach(({ hash }, index) => {
-      const vector = made[index];
-      if (vector) vectors.set(hash, { vector, secondVector: null });
+      const answer = made[index];
+      if (answer instanceof AppError) refused.set(hash, answer);
+      else if (answer) vectors.set(hash, { vector: answer, secondVector: null });
     });
+    return refused;
   }
 }
+
+const refusedReason = (
+  { startLine, endLine }: Pick<ChunkRow, 'startLine' | 'endLine'>,
+  why: AppError,
+): string => `lines ${startLine} to ${endLine} are left out: ${why.message}`;
 
 const tokensOf = (inputs: readonly Uint32Array[]): number => inputs.reduce((sum, ids) => sum + ids.length, 0);

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { toAppError } from '@embergate/contracts/errors.ts';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { createLanceDbStore } from '@embergate/vector-store-lancedb/lancedb-store.ts';
 import type { ChunkStamp, VectorStore } from '@embergate/vector-store/store.ts';
@@ -110,7 +111,11 @@ export async function createRunBench(files: Record<string, string>): Promise<Run
       return rows.sort((one, other) => (one.id < other.id ? -1 : 1));
     },
     async visibleCount() {
-      const counts = await store.countByRepo(COLLECTION);
+      const counts = await store.countByRepo(COLLECTION).catch((error: unknown) => {
+        // A run that comes to nothing leaves none behind.
+        if (toAppError(error).code === 'collection_not_found') return [];
+        throw error;
+      });
       return counts.find(({ repo }) => repo === REPO)?.chunks ?? 0;
     },
     async states() {

@@ -193,7 +193,7 @@ describe('chunks that were exported and embedded elsewhere', () => {
     const lines = (await readFile(file(CHUNKS_FILE), 'utf8')).split('\n');
     await writeFile(file(CHUNKS_FILE), lines.slice(1).join('\n'));
     await embed();
-    await refused(/299 lines, embedding.json says 300/);
+    await refused(/299 chunks, embedding.json says 300/);
   });
 
   it.each([

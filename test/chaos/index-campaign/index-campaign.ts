@@ -23,6 +23,8 @@ export interface IndexCampaignOptions {
   /** Which ones; default: all. */
   kinds: readonly Kill[];
   seed: number;
+  /** No run is begun after so long, whatever is left of the kills. */
+  mostMinutes: number;
   /** Of each of the two states of the project: one chunk a file. */
   files: number;
   say: (line: string) => void;
@@ -103,7 +105,7 @@ class IndexCampaign {
   }
 
   async run(): Promise<Omit<IndexFindings, 'orphans'>> {
-    const { points, kinds, seed, say } = this.#parts;
+    const { points, kinds, seed, mostMinutes, say } = this.#parts;
     const startedAt = performance.now();
     const kills = shuffled(
       kinds.flatMap((kill) => Array.from({ length: points }, () => kill)),
@@ -111,7 +113,8 @@ class IndexCampaign {
     );
     const perRun = new Set(kinds).size;
     const runs: DisturbedRun[] = [];
-    for (let n = 0; kills.length > 0; n++) {
+    const until = startedAt + mostMinutes * 60_000;
+    for (let n = 0; kills.length > 0 && performance.now() < until; n++) {
       const round = roundOf(n);
       if (!this.#expected.has(round.to)) await this.#undisturbed(round.to);
       const run = await this.#disturbed(round, kills, perRun);
@@ -170,17 +173,19 @@ class IndexCampaign {
     };
   }
 
-  /** Waits for a moment in the run. @returns false where the run has ended by then. */
+  /** Waits for a moment in the run, any share of it being as likely as any other. @returns false where the run has ended by then. */
   async #strikeAt(jobId: string): Promise<boolean> {
-    if (this.#random() < AIMED_SHARE) {
-      const until = performance.now() + this.#undisturbedMs * 2;
-      for (let job = await this.#look(jobId); performance.now() < until; job = await this.#look(jobId)) {
-        if (job && isEnded(job.state)) return false;
-        if (job?.state === 'publishing') break;
-        await wait(POLL_MS / 5);
-      }
-      await wait(this.#random() * PUBLISHING_MS);
-    } else await wait(this.#random() * this.#undisturbedMs * 0.7);
+    const isAimed = this.#random() < AIMED_SHARE;
+    const share = isAimed ? 1 : this.#random();
+    const laterMs = this.#random() * (isAimed ? PUBLISHING_MS : POLL_MS);
+    const until = performance.now() + JOB_TIMEOUT_MS;
+    for (let job = await this.#look(jobId); performance.now() < until; job = await this.#look(jobId)) {
+      if (job && isEnded(job.state)) return false;
+      const { embedded = 0, reused = 0, total } = job?.progress ?? {};
+      if (job?.state === 'publishing' || embedded + reused >= share * (total ?? Infinity)) break;
+      await wait(POLL_MS / 5);
+    }
+    await wait(laterMs);
     const job = await this.#look(jobId);
     return !job || !isEnded(job.state);
   }
