@@ -46,6 +46,7 @@ await runProcess({
       queryDeadlineMs: config.QUERY_DEADLINE_MS,
       hedgePercent: config.QUERY_HEDGE_PERCENT,
       degradation: config.DEGRADATION,
+      keptJobs: { count: config.INDEX_JOBS_KEPT, days: config.INDEX_JOBS_KEPT_DAYS },
       indexRoots: indexRoots(
         config.INDEX_ROOTS,
         isLoopback(config.GATEWAY_HOST) && config.API_KEYS_FILE === undefined,

@@ -16,7 +16,7 @@ import { IndexReceiver } from '@embergate/queue/index-receiver.ts';
 import { RedisClock } from '@embergate/queue/redis-clock.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
 import { BulkEmbedder } from './bulk-embedder.ts';
-import { removeOldClones } from './git.ts';
+import { removeOldClones, type CloneLimits } from './git.ts';
 import { indexJobHandler } from './index-job.ts';
 
 export interface IndexerParts {
@@ -32,10 +32,13 @@ export interface IndexerParts {
   tiers: readonly TierName[];
   /** Where git sources are cloned to, and removed from again. */
   clonesDir: string;
+  cloneLimits: CloneLimits;
+  /** Index jobs at a time. They share the bulk lane; more of them share it in smaller pieces. */
+  concurrency: number;
+  /** Of imported vectors and a worker's own, as the workers' ALIGNMENT_MIN_COSINE. */
+  minCosine: number;
 }
 
-/** Index jobs at a time. They share the bulk lane; more of them would only share it in smaller pieces. */
-const CONCURRENCY = 2;
 /** Of LanceDB. Who writes reads little of it twice. */
 const WRITER_CACHES = { indexBytes: 32n * 1024n * 1024n, metadataBytes: 16n * 1024n * 1024n };
 const SWEEP_INTERVAL_MS = 30_000;
@@ -70,15 +73,21 @@ export async function composeIndexer(parts: IndexerParts): Promise<void> {
   const handler = indexJobHandler({
     log,
     clonesDir,
+    cloneLimits: parts.cloneLimits,
     chunker,
+    embedder,
+    tiers,
+    minCosine: parts.minCosine,
+    workers,
+    space: model.space,
+    lastKnownFit: (tier) => ledger.lastKnownFit(tier),
     run: {
       store,
       space: model.space,
       tokenize: (text) => tokenizer.encode(model.space.prompts.document + text).ids,
-      embed: (inputs, options) => embedder.embed(inputs, options),
     },
   });
-  const receiver = new IndexReceiver({ redis, concurrency: CONCURRENCY, handler, log });
+  const receiver = new IndexReceiver({ redis, concurrency: parts.concurrency, handler, log });
   lifecycle.onClose('index queue', () => receiver.close());
   sweepRegularly(parts, store);
   await removeOldClones(clonesDir).catch((error: unknown) => {
@@ -107,7 +116,8 @@ function sweepRegularly({ log, lifecycle }: IndexerParts, store: VectorStore): v
 async function openStore(choice: StoreChoice): Promise<VectorStore> {
   if (choice.kind === 'lancedb') {
     const { createLanceDbStore } = await import('@embergate/vector-store-lancedb/lancedb-store.ts');
-    return createLanceDbStore({ path: choice.path, caches: WRITER_CACHES });
+    const { createRenewedStore } = await import('@embergate/vector-store-lancedb/renewed-store.ts');
+    return createRenewedStore(() => createLanceDbStore({ path: choice.path, caches: WRITER_CACHES }));
   }
   const { createQdrantStore } = await import('@embergate/vector-store-qdrant/qdrant-store.ts');
   return createQdrantStore({ url: choice.url, apiKey: choice.apiKey });

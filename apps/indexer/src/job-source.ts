@@ -4,7 +4,7 @@ import type { Chunker } from '@embergate/ingestion/chunk.ts';
 import type { OpenChunkSource } from '@embergate/ingestion/chunk-source.ts';
 import { FolderSource } from '@embergate/ingestion/folder-source.ts';
 import { headCommit } from '@embergate/ingestion/head-commit.ts';
-import { readChunkExport, VectorsSource } from '@embergate/ingestion/vectors-source.ts';
+import { exportFolderOf, readChunkExport, VectorsSource } from '@embergate/ingestion/vectors-source.ts';
 import type { Checkout } from './git.ts';
 
 /** The source of a job, on this machine. */
@@ -28,7 +28,7 @@ export async function bringSource(
 ): Promise<JobSource> {
   if (source.type === 'vectors') {
     const { path, space: declared } = source;
-    const description = await readChunkExport(path).catch(() => null);
+    const description = await readChunkExport(exportFolderOf(path)).catch(() => null);
     return {
       openSource: () => VectorsSource.open(path, { declared, space }),
       commit: description?.commit ?? null,

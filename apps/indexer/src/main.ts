@@ -1,11 +1,13 @@
 import {
   chooseStore,
   gatewaySettings,
+  indexerSettings,
   laterSettings,
   logSettings,
   modelSettings,
   redisSettings,
   storeSettings,
+  workerSettings,
 } from '@embergate/contracts/settings.ts';
 import { defaultModelDir } from '@embergate/models/installed-model.ts';
 import { loadConfig } from '@embergate/platform/config.ts';
@@ -16,13 +18,16 @@ import { z } from 'zod';
 import { composeIndexer } from './compose.ts';
 
 const { EMBEDDING_TIERS } = gatewaySettings;
+const { ALIGNMENT_MIN_COSINE } = workerSettings;
 const settings = z.object({
   ...logSettings,
   ...laterSettings,
   ...redisSettings,
   ...storeSettings,
   ...modelSettings,
+  ...indexerSettings,
   EMBEDDING_TIERS,
+  ALIGNMENT_MIN_COSINE,
 });
 
 await runProcess({
@@ -39,6 +44,9 @@ await runProcess({
       dimensions: config.EMBEDDING_DIMENSIONS,
       modelDir: config.MODEL_DIR ?? defaultModelDir({ home: homedir(), platform: process.platform }),
       tiers: config.EMBEDDING_TIERS,
+      concurrency: config.INDEX_CONCURRENCY,
+      cloneLimits: { megabytes: config.GIT_CLONE_MAX_MB, seconds: config.GIT_CLONE_TIMEOUT_S },
+      minCosine: config.ALIGNMENT_MIN_COSINE,
       clonesDir: join(config.DATA_DIR, 'clones'),
     }),
 });

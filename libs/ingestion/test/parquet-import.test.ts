@@ -146,7 +146,7 @@ describe('a notebook’s .parquet', () => {
     const found = await bench.store.vectorsByHash(COLLECTION, hashes);
     for (const [at, hash] of hashes.entries())
       for (const [n, value] of (vectors[at] ?? []).entries())
-        expect(found.get(hash)?.[n]).toBeCloseTo(value, digits);
+        expect(found.get(hash)?.vector[n]).toBeCloseTo(value, digits);
   });
 
   it('may be named itself, and its column of vectors be called "vector"', async () => {

@@ -26,7 +26,8 @@ export const createIndexJobHandler =
         'repo: the last part of the source is no name for a repo; give one.',
       );
     }
-    const job = await jobs.add({ ...body, source, repo: repo.data });
+    const by = String(response.locals['keyName'] ?? '');
+    const job = await jobs.add({ ...body, source, repo: repo.data }, by);
     response.status(202).location(`/v1/index-jobs/${job.id}`).json(job);
   };
 
