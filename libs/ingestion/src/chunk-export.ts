@@ -40,6 +40,7 @@ export interface ExportProgress {
 export async function exportChunks(source: ChunkSource, options: ExportOptions): Promise<ChunkExport> {
   const { out } = options;
   await expectExportFolder(out);
+  await removeLeftBehind(out);
   const folder = besideOf(out);
   try {
     await mkdir(folder, { recursive: true });
@@ -125,7 +126,28 @@ async function expectExportFolder(out: string): Promise<void> {
 }
 
 const besideOf = (out: string): string =>
-  join(dirname(out), `.${basename(out)}.${randomBytes(4).toString('hex')}.tmp`);
+  join(dirname(out), `.${basename(out)}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`);
+
+/** What exports to the same place left behind that were killed: their process is gone. */
+async function removeLeftBehind(out: string): Promise<void> {
+  const start = `.${basename(out)}.`;
+  for (const name of await readdir(dirname(out)).catch(() => [] as string[])) {
+    const pid = name.startsWith(start)
+      ? /^(\d+)-[0-9a-f]{8}\.tmp$/.exec(name.slice(start.length))?.[1]
+      : undefined;
+    if (pid !== undefined && !isAlive(Number(pid)))
+      await rm(join(dirname(out), name), { recursive: true, force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
 
 async function replace(out: string, folder: string): Promise<void> {
   const old = besideOf(out);

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { toAppError } from '@embergate/contracts/errors.ts';
+import { AppError, toAppError } from '@embergate/contracts/errors.ts';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { createLanceDbStore } from '@embergate/vector-store-lancedb/lancedb-store.ts';
 import type { ChunkStamp, VectorStore } from '@embergate/vector-store/store.ts';
@@ -25,7 +25,7 @@ export const SPACE: EmbeddingSpace = {
 };
 
 type RunOptions = Partial<
-  Pick<IndexRunRequest, 'mode' | 'collection' | 'signal' | 'onProgress' | 'openSource'>
+  Pick<IndexRunRequest, 'mode' | 'collection' | 'repo' | 'signal' | 'onProgress' | 'openSource'>
 >;
 
 /** A source folder, a LanceDB store on disk, the real chunker, and a fake in place of the model. */
@@ -35,6 +35,8 @@ export interface RunBench {
   store: VectorStore;
   /** Texts that the fake model was given since this was last emptied. */
   embedded: string[];
+  /** Texts that the fake model refuses. */
+  refuse: (text: string) => boolean;
   /** Awaited before the fake model answers; called with what it is asked for. */
   beforeAnswer: (texts: string[]) => Promise<void> | void;
   run(runId: string, options?: RunOptions): Promise<void>;
@@ -72,13 +74,16 @@ export async function createRunBench(files: Record<string, string>): Promise<Run
     signal.throwIfAborted();
     bench.embedded.push(...texts);
     onEmbedded(inputs);
-    return texts.map(fakeVector);
+    return texts.map((text) =>
+      bench.refuse(text) ? new AppError('text_refused', 'The text was refused.') : fakeVector(text),
+    );
   };
   const bench: RunBench = {
     tree,
     chunker,
     store,
     embedded: [],
+    refuse: () => false,
     beforeAnswer: () => undefined,
     run: (runId, options = {}) =>
       runIndex(
