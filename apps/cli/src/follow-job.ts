@@ -3,7 +3,7 @@ import { AppError, ERROR_KINDS, toAppError, type ErrorCode } from '@embergate/co
 import type { IndexJob } from '@embergate/contracts/index-job.ts';
 import type { CliContext } from './context.ts';
 import { print, printJson } from './output.ts';
-import { indexProgressView, jobSummary } from './progress.ts';
+import { estimateText, indexProgressView, jobSummary } from './progress.ts';
 import { setTimeout as wait } from 'node:timers/promises';
 
 const NAMED_SKIPS = 5;
@@ -84,7 +84,10 @@ async function* watchPatiently(
 }
 
 function showJob(job: IndexJob): void {
+  if (job.estimate) print(estimateText(job.estimate));
+  if (job.estimateOnly) return;
   print(jobSummary(job));
+  for (const { code, message } of job.warnings) print(`  ${code}: ${message}`);
   for (const { path, reason } of job.skippedFiles.slice(0, NAMED_SKIPS))
     print(`  skipped ${path} (${reason})`);
   const more = job.progress.skipped - Math.min(NAMED_SKIPS, job.skippedFiles.length);

@@ -1,4 +1,4 @@
-import type { IndexJob } from '@embergate/contracts/index-job.ts';
+import type { IndexEstimate, IndexJob } from '@embergate/contracts/index-job.ts';
 import cliProgress from 'cli-progress';
 
 const LINE_INTERVAL_MS = 5_000;
@@ -97,5 +97,22 @@ export function jobSummary(job: IndexJob): string {
     `${subjectOf(job)} in ${collection}: ${state} in ${seconds.toFixed(1)} s. ${progress.files} files${skipped}, ` +
     `${progress.chunks} chunks: ${progress.embedded} embedded, ${progress.reused} reused, ${progress.removed} removed; ` +
     `${progress.tokensPerSecond} tokens/s`
+  );
+}
+
+/** What a job was expected to take, in one line. */
+export function estimateText(estimate: IndexEstimate): string {
+  const { files, sampledFiles, chunks, reused, embedded, tokens, seconds, tier, basis, gpuSeconds } =
+    estimate;
+  const from = sampledFiles < files ? `, reckoned from ${sampledFiles}` : '';
+  const took = (time: number | null): string =>
+    time === null ? 'unknown' : time < 120 ? `${time} s` : `${Math.round(time / 60)} min`;
+  const gpu =
+    tier === 'gpu'
+      ? ''
+      : `; on a GPU ${gpuSeconds === null ? 'unknown: none has been measured' : took(gpuSeconds)}`;
+  return (
+    `expected: ${files} files${from}, ${chunks} chunks: ${reused} reused, ${embedded} to embed, ${tokens} tokens; ` +
+    `time ${took(seconds)} (${basis})${gpu}`
   );
 }

@@ -71,6 +71,8 @@ export interface GatewayParts {
   /** Null: none. */
   reranker: RerankerChoice | null;
   indexRoots: readonly string[];
+  /** Of ended index jobs. */
+  keptJobs: { count: number; days: number };
   apiKeysFile: string | undefined;
 }
 
@@ -93,7 +95,7 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
   lifecycle.onClose('clock', () => clock.stop());
   const sender = new EmbedSender(redis, clock, log);
   lifecycle.onClose('embed sender', () => sender.close());
-  const indexJobs = new IndexQueue(redis);
+  const indexJobs = new IndexQueue(redis, parts.keptJobs);
   lifecycle.onClose('index queue', () => indexJobs.close());
   const workers = new HeartbeatWatch(redis, clock, log);
   await workers.start();

@@ -53,6 +53,7 @@ await runProcess({
       hedgePercent: config.QUERY_HEDGE_PERCENT,
       degradation: config.DEGRADATION,
       reranker: chooseReranker(config),
+      keptJobs: { count: config.INDEX_JOBS_KEPT, days: config.INDEX_JOBS_KEPT_DAYS },
       indexRoots: indexRoots(
         config.INDEX_ROOTS,
         isLoopback(config.GATEWAY_HOST) && config.API_KEYS_FILE === undefined,

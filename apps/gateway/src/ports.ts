@@ -8,7 +8,8 @@ import type { TierLoad } from '@embergate/routing/tier-load.ts';
 
 /** The index queue, as the routes see it. */
 export interface IndexJobs {
-  add: (payload: IndexJobPayload) => Promise<IndexJob>;
+  /** @param by whose job it is: the name of an API key; empty without keys. */
+  add: (payload: IndexJobPayload, by: string) => Promise<IndexJob>;
   get: (id: string) => Promise<IndexJob>;
   list: (limit: number) => Promise<IndexJob[]>;
   cancel: (id: string) => Promise<IndexJob>;

@@ -1,7 +1,7 @@
 import { AppError } from '@embergate/contracts/errors.ts';
 import { ALL_REPOS, type RequestedSource } from '@embergate/contracts/index-job.ts';
 import { realpath, stat } from 'node:fs/promises';
-import { basename, isAbsolute, relative, resolve, sep } from 'node:path';
+import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 /**
@@ -17,6 +17,10 @@ export async function checkSource(
   roots: readonly string[],
 ): Promise<RequestedSource> {
   if (source.type === 'collection') return source;
+  if (source.type === 'vectors' && /\.parquet$/i.test(source.path)) {
+    const folder = await allowedFolder(dirname(source.path), roots);
+    return { ...source, path: join(folder, basename(source.path)) };
+  }
   if (source.type !== 'git') return { ...source, path: await allowedFolder(source.path, roots) };
   if (source.ref?.startsWith('-'))
     throw new AppError('invalid_request', 'source.ref must not start with "-".');
@@ -90,6 +94,9 @@ const isInside = (path: string, roots: readonly string[]): boolean =>
 /** The last part of a path or URL: what people call a repository. */
 export function repoNameOf(source: RequestedSource): string {
   if (source.type === 'collection') return ALL_REPOS;
-  const last = source.type === 'git' ? basename(new URL(source.url).pathname, '.git') : basename(source.path);
+  const last =
+    source.type === 'git'
+      ? basename(new URL(source.url).pathname, '.git')
+      : basename(source.path, '.parquet');
   return last === '' ? 'root' : last;
 }

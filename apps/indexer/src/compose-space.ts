@@ -47,11 +47,11 @@ export async function composeSpace(
   const onMissed = (tier: TierName): void => ledger.wantBulk(tier);
   const embedder = new BulkEmbedder({ transport: sender, workers, space, tiers, onMissed, log });
   return {
+    space,
     chunker,
-    embedding: {
-      space,
-      tokenize: (text) => tokenizer.encode(space.prompts.document + text).ids,
-      embed: (inputs, options) => embedder.embed(inputs, options),
-    },
+    tiers,
+    tokenize: (text) => tokenizer.encode(space.prompts.document + text).ids,
+    embedder,
+    lastKnownFit: (tier) => ledger.lastKnownFit(tier),
   };
 }

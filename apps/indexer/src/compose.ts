@@ -13,7 +13,7 @@ import { RedisClock } from '@embergate/queue/redis-clock.ts';
 import type { ForeignCollections } from '@embergate/vector-store/foreign-collections.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
 import { composeSpace } from './compose-space.ts';
-import { removeOldClones } from './git.ts';
+import { removeOldClones, type CloneLimits } from './git.ts';
 import { indexJobHandler } from './index-job.ts';
 import { IndexedSpaces, type IndexedSpace } from './indexed-spaces.ts';
 
@@ -33,10 +33,15 @@ export interface IndexerParts {
   otherModels: readonly ServedModel[];
   /** Where git sources are cloned to, and removed from again. */
   clonesDir: string;
+  cloneLimits: CloneLimits;
+  /** Index jobs at a time. They share the bulk lane; more of them share it in smaller pieces. */
+  concurrency: number;
+  /** Of imported vectors and a worker's own, as the workers' ALIGNMENT_MIN_COSINE. */
+  minCosine: number;
 }
 
-/** Index jobs at a time. They share the bulk lane; more of them would only share it in smaller pieces. */
-const CONCURRENCY = 2;
+/** Of LanceDB. Who writes reads little of it twice. */
+const WRITER_CACHES = { indexBytes: 32n * 1024n * 1024n, metadataBytes: 16n * 1024n * 1024n };
 const SWEEP_INTERVAL_MS = 30_000;
 
 /** Starts an indexer: it takes jobs at once, and waits inside a job for a worker that embeds. */
@@ -63,8 +68,11 @@ export async function composeIndexer(parts: IndexerParts): Promise<void> {
     store,
     foreign: await openForeign(parts.qdrant),
     spaces: new IndexedSpaces(spaces as [IndexedSpace, ...IndexedSpace[]]),
+    cloneLimits: parts.cloneLimits,
+    minCosine: parts.minCosine,
+    workers,
   });
-  const receiver = new IndexReceiver({ redis, concurrency: CONCURRENCY, handler, log });
+  const receiver = new IndexReceiver({ redis, concurrency: parts.concurrency, handler, log });
   lifecycle.onClose('index queue', () => receiver.close());
   const jobs = new IndexQueue(redis);
   lifecycle.onClose('index jobs', () => jobs.close());
@@ -99,7 +107,8 @@ function sweepRegularly(
 async function openStore(choice: StoreChoice): Promise<VectorStore> {
   if (choice.kind === 'lancedb') {
     const { createLanceDbStore } = await import('@embergate/vector-store-lancedb/lancedb-store.ts');
-    return createLanceDbStore({ path: choice.path });
+    const { createRenewedStore } = await import('@embergate/vector-store-lancedb/renewed-store.ts');
+    return createRenewedStore(() => createLanceDbStore({ path: choice.path, caches: WRITER_CACHES }));
   }
   const { openQdrantStore } = await import('@embergate/vector-store-qdrant/qdrant-store.ts');
   return openQdrantStore(choice);

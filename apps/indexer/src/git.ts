@@ -3,13 +3,19 @@ import type { IndexSource } from '@embergate/contracts/index-job.ts';
 import { gitEnvironment } from '@embergate/ingestion/git-environment.ts';
 import { maskPassword } from '@embergate/platform/mask-password.ts';
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { lstat, mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-const CLONE_TIMEOUT_MS = 600_000;
+/** What one clone may take. */
+export interface CloneLimits {
+  megabytes: number;
+  seconds: number;
+}
+
+const LOOK_MS = 500;
 /** Clones this old belong to an indexer that was killed. Younger ones may be another indexer's. */
 const LEFT_BEHIND_MS = 24 * 3_600_000;
 
@@ -22,16 +28,17 @@ interface CheckoutPlace {
   clonesDir: string;
   jobId: string;
   signal: AbortSignal;
+  limits: CloneLimits;
 }
 
 /**
  * A shallow clone of one ref, without submodules, hooks, large files (LFS) or prompts, in a folder of its own: an
  * earlier attempt at the same job may still be reading its clone.
- * @throws AppError `git_failed` with git's own words.
+ * @throws AppError `git_failed` with git's own words, or where it took too long; `source_too_large`.
  */
 export async function checkOut(
   source: Extract<IndexSource, { type: 'git' }>,
-  { clonesDir, jobId, signal }: CheckoutPlace,
+  { clonesDir, jobId, signal, limits }: CheckoutPlace,
 ): Promise<Checkout> {
   await mkdir(clonesDir, { recursive: true });
   const folder = await mkdtemp(join(clonesDir, `${jobId}-`));
@@ -51,11 +58,16 @@ export async function checkOut(
     ...(source.ref === undefined ? [] : ['--branch', source.ref]),
     ...['--', source.url, folder],
   ];
+  const guard = guardClone(folder, limits);
   try {
-    await run('git', args, { timeout: CLONE_TIMEOUT_MS, signal, env: gitEnvironment() });
+    const either = AbortSignal.any([signal, guard.signal]);
+    await run('git', args, { signal: either, killSignal: 'SIGKILL', env: gitEnvironment() });
+    await guard.look();
+    guard.signal.throwIfAborted();
   } catch (error) {
     await remove();
     signal.throwIfAborted();
+    if (guard.signal.reason instanceof AppError) throw guard.signal.reason;
     const words =
       error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : (error as Error).message;
     throw new AppError(
@@ -63,8 +75,48 @@ export async function checkOut(
       `git clone of ${maskPassword(source.url)} failed: ${maskPassword(words)}`,
       { cause: error },
     );
+  } finally {
+    guard.stop();
   }
   return { folder, remove };
+}
+
+/** Looks how large the clone has become, and ends it where it is beyond what it may be. */
+function guardClone(
+  folder: string,
+  { megabytes, seconds }: CloneLimits,
+): { signal: AbortSignal; look: () => Promise<void>; stop: () => void } {
+  const aborter = new AbortController();
+  const look = async (): Promise<void> => {
+    if ((await folderBytes(folder)) <= megabytes * 2 ** 20) return;
+    const what = `The clone has become larger than ${megabytes} MB`;
+    aborter.abort(new AppError('source_too_large', `${what} (GIT_CLONE_MAX_MB); it was removed.`));
+  };
+  const looking = setInterval(() => void look(), LOOK_MS);
+  const late = setTimeout(
+    () =>
+      aborter.abort(
+        new AppError('git_failed', `git clone took longer than ${seconds} s (GIT_CLONE_TIMEOUT_S).`),
+      ),
+    seconds * 1_000,
+  );
+  const stop = (): void => {
+    clearInterval(looking);
+    clearTimeout(late);
+  };
+  return { signal: aborter.signal, look, stop };
+}
+
+/** What vanishes while it is counted does not count. */
+async function folderBytes(folder: string): Promise<number> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
+  let bytes = 0;
+  for (const entry of entries) {
+    if (!entry.isFile()) continue;
+    const stats = await lstat(join(entry.parentPath, entry.name)).catch(() => null);
+    bytes += stats?.size ?? 0;
+  }
+  return bytes;
 }
 
 /** Removes what indexers that were killed left behind. */

@@ -1,27 +1,19 @@
 import { emptyProgress, type IndexReport } from '@embergate/contracts/index-job.ts';
-import { runIndex } from '@embergate/ingestion/index-run.ts';
 import { moveCollection } from '@embergate/ingestion/move-collection.ts';
 import { patientStore } from '@embergate/ingestion/patient-store.ts';
 import type { ProgressListener } from '@embergate/ingestion/run-progress.ts';
-import { abandonRun, undoRun } from '@embergate/ingestion/sweep.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
-import type { ForeignCollections } from '@embergate/vector-store/foreign-collections.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
-import { checkOut } from './git.ts';
-import type { IndexedSpaces } from './indexed-spaces.ts';
-import { bringSource, type RunSource } from './job-source.ts';
+import { embeddingOf } from './indexed-spaces.ts';
 import type { IndexTask } from './ports.ts';
+import { runWork, type RunWorkParts } from './run-work.ts';
 
-export interface IndexJobParts {
+export interface IndexJobParts extends RunWorkParts {
   log: Logger;
-  clonesDir: string;
-  store: VectorStore;
-  foreign: ForeignCollections | null;
-  spaces: IndexedSpaces;
 }
 
 /** What a kind of job does, and what becomes of it when it ends otherwise. */
-interface JobWork {
+export interface JobWork {
   run: () => Promise<void>;
   /** It was cancelled. @returns false where it had been published before. */
   undo: () => Promise<boolean>;
@@ -29,7 +21,7 @@ interface JobWork {
   giveUp: () => Promise<void>;
 }
 
-interface Telling {
+export interface Telling {
   tell: (change: Partial<IndexReport>) => Promise<void>;
   /** What is no failure of the job where it cannot be told. */
   tellSoon: (change: Partial<IndexReport>) => void;
@@ -40,17 +32,20 @@ interface Telling {
 export const indexJobHandler =
   (parts: IndexJobParts) =>
   async (task: IndexTask): Promise<void> => {
-    const { signal } = task;
-    const told = telling(parts.log, task);
-    const { tell } = told;
-    const { source } = task.payload;
+    const { signal, payload } = task;
+    const telling = tellingOf(parts.log, task);
+    // What undoes the work does not wait for a store that is away.
+    const store = waitingStore(parts, task, telling);
+    const { source } = payload;
     const work =
-      source.type === 'collection' ? moveWork(parts, task, told) : runWork(parts, { ...task, source }, told);
+      source.type === 'collection'
+        ? moveWork(parts, task, { ...telling, store })
+        : runWork(parts, { ...task, source }, { ...telling, store });
     try {
       signal.throwIfAborted();
-      await tell({});
+      await telling.tell({});
       await work.run();
-      await tell({ state: 'completed' });
+      await telling.tell({ state: 'completed' });
     } catch (error) {
       // Another attempt, here or elsewhere, goes on with it.
       if (signal.reason === 'stopping' || signal.reason === 'lost') throw error;
@@ -61,11 +56,11 @@ export const indexJobHandler =
         throw error;
       }
       const undone = await work.undo();
-      await tell({ state: undone ? 'cancelled' : 'completed' });
+      await telling.tell({ state: undone ? 'cancelled' : 'completed' });
     }
   };
 
-function telling(log: Logger, { jobId, report }: IndexTask): Telling {
+function tellingOf(log: Logger, { jobId, report }: IndexTask): Telling {
   let last: IndexReport = {
     state: 'running',
     progress: emptyProgress(),
@@ -85,7 +80,7 @@ function telling(log: Logger, { jobId, report }: IndexTask): Telling {
   return { tell, tellSoon, onProgress };
 }
 
-/** The store of a job's work: while it is away the job waits, and says so. What undoes the work does not wait. */
+/** The store of a job's work: while it is away the job waits, and says so. */
 const waitingStore = (
   { store, log }: IndexJobParts,
   { jobId, signal }: IndexTask,
@@ -100,51 +95,18 @@ const waitingStore = (
     },
   });
 
-function runWork(parts: IndexJobParts, task: IndexTask & { source: RunSource }, telling: Telling): JobWork {
-  const { clonesDir, spaces, foreign } = parts;
-  const { jobId, payload, source, signal } = task;
-  const { tell, onProgress } = telling;
-  const store = waitingStore(parts, task, telling);
-  const { collection, repo, mode, model, spaces: [newSpace] = [] } = payload;
-  const run = { collection, runId: jobId };
-  return {
-    run: async () => {
-      const { first, second } = await spaces.of(store, {
-        collection,
-        newSpace,
-        isFixed: model !== undefined,
-      });
-      const { openSource, commit, remove } = await bringSource(source, {
-        chunker: first.chunker,
-        space: first.embedding.space,
-        repo,
-        foreign,
-        checkOut: (git) => checkOut(git, { clonesDir, jobId, signal }),
-      });
-      try {
-        await tell({ commit });
-        const embeddings = { store, ...first.embedding, second: second?.embedding ?? null };
-        await runIndex(embeddings, { ...run, repo, openSource, commit, mode, signal, onProgress });
-      } finally {
-        await remove();
-      }
-    },
-    undo: () => undoRun(parts.store, run),
-    giveUp: () => abandonRun(parts.store, run),
-  };
-}
-
-function moveWork(parts: IndexJobParts, task: IndexTask, telling: Telling): JobWork {
-  const { jobId, payload, signal } = task;
-  const { collection, spaces: ids = [] } = payload;
-  const { onProgress } = telling;
+function moveWork(
+  parts: IndexJobParts,
+  { jobId, payload, signal }: IndexTask,
+  { store, onProgress }: Telling & { store: VectorStore },
+): JobWork {
+  const { collection, tiers, spaces: ids = [] } = payload;
   const drop = (): Promise<'dropped' | 'replaced'> => parts.store.dropSuccessor(collection, jobId);
   return {
     run: async () => {
       const { first, second } = parts.spaces.withIds(ids);
-      const store = waitingStore(parts, task, telling);
-      const embeddings = { store, first: first.embedding, second: second?.embedding ?? null };
-      await moveCollection(embeddings, { moveId: jobId, collection, signal, onProgress });
+      const embeddings = { first: embeddingOf(first, tiers), second: second && embeddingOf(second, tiers) };
+      await moveCollection({ store, ...embeddings }, { moveId: jobId, collection, signal, onProgress });
     },
     undo: async () => (await drop()) === 'dropped',
     giveUp: async () => void (await drop()),

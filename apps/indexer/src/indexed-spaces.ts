@@ -1,14 +1,33 @@
 import { AppError, toAppError } from '@embergate/contracts/errors.ts';
 import { spaceId, type EmbeddingSpace } from '@embergate/contracts/space.ts';
+import type { TierName } from '@embergate/contracts/tiers.ts';
 import type { Chunker } from '@embergate/ingestion/chunk.ts';
 import type { SpaceEmbedding } from '@embergate/ingestion/run-request.ts';
+import type { Fit } from '@embergate/routing/fit.ts';
 import type { CollectionStamp, VectorStore } from '@embergate/vector-store/store.ts';
+import type { BulkEmbedder } from './bulk-embedder.ts';
 
 /** A space that this indexer writes, and how its model wants code to be cut. */
 export interface IndexedSpace {
-  embedding: SpaceEmbedding;
+  space: EmbeddingSpace;
   chunker: Chunker;
+  /** Those that the deployment declares for it, in order of preference. */
+  tiers: readonly TierName[];
+  tokenize: (text: string) => Uint32Array;
+  embedder: BulkEmbedder;
+  /** How fast a tier's workers were when there last were any. */
+  lastKnownFit: (tier: TierName) => Promise<Fit | null>;
 }
+
+/** What embeds in a space. @param tiers those that may; default: all that are declared for it. */
+export const embeddingOf = (
+  { space, tokenize, embedder }: IndexedSpace,
+  tiers?: readonly TierName[],
+): SpaceEmbedding => ({
+  space,
+  tokenize,
+  embed: (inputs, options) => embedder.embed(inputs, options, tiers),
+});
 
 /** What a collection is written with. */
 export interface CollectionWriters {
@@ -65,7 +84,7 @@ export class IndexedSpaces {
   }
 
   #withId(id: string): IndexedSpace {
-    const ids = this.#all.map(({ embedding }) => spaceId(embedding.space));
+    const ids = this.#all.map(({ space }) => spaceId(space));
     const found = this.#all[ids.indexOf(id)];
     if (found) return found;
     throw new AppError(

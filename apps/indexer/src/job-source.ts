@@ -6,7 +6,7 @@ import type { OpenChunkSource } from '@embergate/ingestion/chunk-source.ts';
 import { FolderSource } from '@embergate/ingestion/folder-source.ts';
 import { ForeignSource } from '@embergate/ingestion/foreign-source.ts';
 import { headCommit } from '@embergate/ingestion/head-commit.ts';
-import { readChunkExport, VectorsSource } from '@embergate/ingestion/vectors-source.ts';
+import { exportFolderOf, readChunkExport, VectorsSource } from '@embergate/ingestion/vectors-source.ts';
 import type { ForeignCollections } from '@embergate/vector-store/foreign-collections.ts';
 import type { Checkout } from './git.ts';
 
@@ -45,7 +45,7 @@ export async function bringSource(
   }
   if (source.type === 'vectors') {
     const { path, space: declared } = source;
-    const description = await readChunkExport(path).catch(() => null);
+    const description = await readChunkExport(exportFolderOf(path)).catch(() => null);
     return {
       openSource: () => VectorsSource.open(path, { declared, space }),
       commit: description?.commit ?? null,

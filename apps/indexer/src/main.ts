@@ -2,11 +2,13 @@ import {
   chooseQdrant,
   chooseStore,
   gatewaySettings,
+  indexerSettings,
   laterSettings,
   logSettings,
   modelSettings,
   redisSettings,
   storeSettings,
+  workerSettings,
 } from '@embergate/contracts/settings.ts';
 import { defaultModelDir } from '@embergate/models/installed-model.ts';
 import { loadConfig } from '@embergate/platform/config.ts';
@@ -17,14 +19,17 @@ import { z } from 'zod';
 import { composeIndexer } from './compose.ts';
 
 const { EMBEDDING_TIERS, OTHER_EMBEDDING_MODELS } = gatewaySettings;
+const { ALIGNMENT_MIN_COSINE } = workerSettings;
 const settings = z.object({
   ...logSettings,
   ...laterSettings,
   ...redisSettings,
   ...storeSettings,
   ...modelSettings,
+  ...indexerSettings,
   EMBEDDING_TIERS,
   OTHER_EMBEDDING_MODELS,
+  ALIGNMENT_MIN_COSINE,
 });
 
 await runProcess({
@@ -43,6 +48,9 @@ await runProcess({
       modelDir: config.MODEL_DIR ?? defaultModelDir({ home: homedir(), platform: process.platform }),
       tiers: config.EMBEDDING_TIERS,
       otherModels: config.OTHER_EMBEDDING_MODELS,
+      concurrency: config.INDEX_CONCURRENCY,
+      cloneLimits: { megabytes: config.GIT_CLONE_MAX_MB, seconds: config.GIT_CLONE_TIMEOUT_S },
+      minCosine: config.ALIGNMENT_MIN_COSINE,
       clonesDir: join(config.DATA_DIR, 'clones'),
     }),
 });

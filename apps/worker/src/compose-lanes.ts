@@ -103,7 +103,10 @@ export async function serveLanes(parts: LanesParts): Promise<void> {
     backend,
     fit,
     onBatchStart: tell,
-    onBatch: (batch) => report.addBatch(batch),
+    onBatch: (batch) => {
+      report.addBatch(batch);
+      log.debug(batch, 'batch computed');
+    },
     onIdle: () => tell(null),
   });
   // Before anybody hears that this worker is ready.

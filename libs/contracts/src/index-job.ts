@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { qdrantSourceSchema } from './adoption.ts';
+import { tierNameSchema } from './tiers.ts';
 import { collectionNameSchema, DEFAULT_COLLECTION, repoNameSchema } from './http-search.ts';
 
 const directorySourceSchema = z.strictObject({
@@ -39,6 +40,27 @@ export type RequestedSource = z.infer<typeof requestedSourceSchema>;
 export const indexSourceSchema = z.discriminatedUnion('type', [...REQUESTED_SOURCES, qdrantSourceSchema]);
 export type IndexSource = z.infer<typeof indexSourceSchema>;
 
+/** What a job is expected to cost, before it embeds anything. */
+export const indexEstimateSchema = z.strictObject({
+  files: z.int().nonnegative(),
+  /** Of these so many were looked at; the rest is reckoned from them, by size. */
+  sampledFiles: z.int().nonnegative(),
+  chunks: z.int().nonnegative(),
+  /** Chunks that are there already, or whose vector is known. */
+  reused: z.int().nonnegative(),
+  embedded: z.int().nonnegative(),
+  tokens: z.int().nonnegative(),
+  /** That would embed them now; null while no worker is there. */
+  tier: tierNameSchema.nullable(),
+  /** Null where no speed of a worker is known. */
+  seconds: z.number().nonnegative().nullable(),
+  /** Where the speed is known from, for people. */
+  basis: z.string(),
+  /** What a GPU would take, where the tier is another one; null where none has been measured here. */
+  gpuSeconds: z.number().nonnegative().nullable(),
+});
+export type IndexEstimate = z.infer<typeof indexEstimateSchema>;
+
 export const indexJobRequestSchema = z.strictObject({
   source: requestedSourceSchema,
   collection: collectionNameSchema.default(DEFAULT_COLLECTION),
@@ -47,6 +69,10 @@ export const indexJobRequestSchema = z.strictObject({
   mode: z.enum(['incremental', 'full']).default('incremental'),
   /** Which model a new collection is embedded by; default: the gateway's first. */
   model: z.string().min(1).max(255).optional(),
+  /** Embed on these tiers only, and wait for their workers; default: any that the deployment declares. */
+  tiers: z.array(tierNameSchema).min(1).optional(),
+  /** Only say what it would cost: chunks, reuse, tokens, time. Nothing is embedded or written. */
+  estimateOnly: z.boolean().optional(),
 });
 export type IndexJobRequest = z.infer<typeof indexJobRequestSchema>;
 
@@ -73,6 +99,10 @@ export const isEnded = (state: IndexJobState): boolean =>
 /** Something left out of an index, and why. Shown in the job so that nobody wonders where a file went. */
 export const skippedFileSchema = z.strictObject({ path: z.string(), reason: z.string() });
 export type SkippedFile = z.infer<typeof skippedFileSchema>;
+
+/** Something that a caller should know of a job that goes on, or went well. */
+export const indexWarningSchema = z.strictObject({ code: z.string(), message: z.string() });
+export type IndexWarning = z.infer<typeof indexWarningSchema>;
 
 export const indexProgressSchema = z.strictObject({
   /** Files read so far. */
@@ -123,6 +153,10 @@ export const indexJobSchema = z.strictObject({
   commit: z.string().nullable(),
   /** What has to come back before a running job goes on, in words; null while it works. */
   waitingFor: z.string().nullable(),
+  estimateOnly: z.boolean(),
+  /** Null until it is known, and for imports, which embed nothing. */
+  estimate: indexEstimateSchema.nullable(),
+  warnings: z.array(indexWarningSchema),
   error: z.strictObject({ code: z.string(), message: z.string() }).nullable(),
   createdAt: z.string(),
   startedAt: z.string().nullable(),
@@ -137,5 +171,7 @@ export const indexReportSchema = z.strictObject({
   skippedFiles: z.array(skippedFileSchema).max(100),
   commit: z.string().nullable(),
   waitingFor: z.string().nullable().default(null),
+  estimate: indexEstimateSchema.nullable().optional(),
+  warnings: z.array(indexWarningSchema).optional(),
 });
 export type IndexReport = z.infer<typeof indexReportSchema>;

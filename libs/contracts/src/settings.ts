@@ -107,6 +107,14 @@ export const gatewaySettings = {
   QUERY_HEDGE_PERCENT: integer(0, 20).default(0),
   INDEX_ROOTS: z.string().optional(),
   API_KEYS_FILE: z.string().optional(),
+  INDEX_JOBS_KEPT: integer(1, 100_000).default(1_000),
+  INDEX_JOBS_KEPT_DAYS: integer(1, 3_650).default(30),
+};
+
+export const indexerSettings = {
+  INDEX_CONCURRENCY: integer(1, 16).default(2),
+  GIT_CLONE_MAX_MB: integer(1, 1_000_000).default(4_096),
+  GIT_CLONE_TIMEOUT_S: integer(1, 86_400).default(600),
 };
 
 export const rerankSettings = {
@@ -136,6 +144,7 @@ export const SETTING_NAMES: readonly string[] = [
   modelSettings,
   gatewaySettings,
   rerankSettings,
+  indexerSettings,
   workerSettings,
 ].flatMap((settings) => Object.keys(settings));
 

@@ -39,9 +39,21 @@ export interface ChunkSource {
   sizeBytes(): Promise<number>;
   /** In the order of the source, and in pages that fit into memory whatever its size. */
   read(): AsyncGenerator<ChunkPage | SkippedFile, void, undefined>;
+  /**
+   * Some of it, spread evenly, and how much there is in all; `most` files at most, Infinity for all. Missing where the chunks bring their
+   * vectors along.
+   */
+  sample?(most: number): Promise<SourceSample>;
   /** Throws where the source is not what was opened: nothing of it may be published then. */
   expectUnchanged(): Promise<void>;
   close(): Promise<void>;
+}
+
+export interface SourceSample {
+  pages: AsyncIterable<ChunkPage | SkippedFile>;
+  /** Of the whole source, from names and sizes alone. */
+  files: number;
+  bytes: number;
 }
 
 /** Called when the run really begins, and not where it has been published already. */

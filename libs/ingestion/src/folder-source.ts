@@ -1,7 +1,7 @@
 import { AppError } from '@embergate/contracts/errors.ts';
 import type { SkippedFile } from '@embergate/contracts/index-job.ts';
 import type { Chunker } from './chunk.ts';
-import type { ChunkPage, ChunkSource } from './chunk-source.ts';
+import type { ChunkPage, ChunkSource, SourceSample } from './chunk-source.ts';
 import { embeddedText } from './embedded-text.ts';
 import { embeddedHash } from './hash.ts';
 import { folderIdentity, measureSource, walkSource } from './walk.ts';
@@ -28,12 +28,22 @@ export class FolderSource implements ChunkSource {
     return new FolderSource(root, chunker, await folderIdentity(root));
   }
 
-  sizeBytes(): Promise<number> {
-    return measureSource(this.#root);
+  async sizeBytes(): Promise<number> {
+    return (await measureSource(this.#root)).bytes;
   }
 
-  async *read(): AsyncGenerator<ChunkPage | SkippedFile, void, undefined> {
-    for await (const file of walkSource(this.#root)) {
+  read(): AsyncGenerator<ChunkPage | SkippedFile, void, undefined> {
+    return this.#pages(1);
+  }
+
+  async sample(most: number): Promise<SourceSample> {
+    const { files, bytes } = await measureSource(this.#root);
+    return { pages: this.#pages(Math.max(1, Math.ceil(files / most))), files, bytes };
+  }
+
+  /** @param every how many files are walked for one that is read. */
+  async *#pages(every: number): AsyncGenerator<ChunkPage | SkippedFile, void, undefined> {
+    for await (const file of walkSource(this.#root, { every })) {
       if (file.kind === 'skipped') {
         yield { path: file.path, reason: file.reason };
         continue;

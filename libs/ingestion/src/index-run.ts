@@ -1,4 +1,5 @@
-import { AppError } from '@embergate/contracts/errors.ts';
+import { AppError, toAppError } from '@embergate/contracts/errors.ts';
+import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import type { RunRecord, RunState, VectorStore } from '@embergate/vector-store/store.ts';
 import type { ChunkSource } from './chunk-source.ts';
 import { RunPass } from './run-pass.ts';
@@ -8,6 +9,8 @@ import { knownRows } from './run-rows.ts';
 import { isPublished, undoRun } from './sweep.ts';
 
 const MARK_BATCH = 2_000;
+/** A sweep may find a new collection empty, and drop it, in the moment before it has a run. */
+const MAKE_ATTEMPTS = 3;
 
 /**
  * One indexing of one source into one repo of a collection.
@@ -29,8 +32,7 @@ export async function runIndex(parts: IndexRunParts, request: IndexRunRequest): 
   const { store, space } = parts;
   const { collection, repo, runId, signal, openSource } = request;
   signal.throwIfAborted();
-  await store.ensureCollection(collection, space);
-  const ofRepo = (await store.listRuns(collection)).filter((run) => run.repo === repo);
+  const ofRepo = (await runsOf(store, { collection, space })).filter((run) => run.repo === repo);
   const deadRuns = ofRepo.filter((run) => run.id !== runId && !isPublished(run));
   const earlier = ofRepo.find(({ id }) => id === runId);
   if (!earlier || !isPublished(earlier)) {
@@ -60,6 +62,29 @@ interface RunStart {
   isEmbedding: boolean;
 }
 
+/** None where the collection has not been made: it is made once the source has been opened, and not for one that cannot be. */
+async function runsOf(
+  store: VectorStore,
+  { collection, space }: { collection: string; space: EmbeddingSpace },
+): Promise<RunRecord[]> {
+  const exists = (await store.listCollections()).some(({ name }) => name === collection);
+  if (!exists) return [];
+  await store.ensureCollection(collection, space);
+  return store.listRuns(collection);
+}
+
+async function beginRun(parts: IndexRunParts, run: RunRecord): Promise<void> {
+  const { store, space } = parts;
+  for (let attempt = 1; ; attempt++) {
+    await store.ensureCollection(run.collection, space);
+    try {
+      return await store.putRun(run);
+    } catch (error) {
+      if (toAppError(error).code !== 'collection_not_found' || attempt === MAKE_ATTEMPTS) throw error;
+    }
+  }
+}
+
 async function publishRun(
   parts: IndexRunParts,
   request: IndexRunRequest,
@@ -70,7 +95,7 @@ async function publishRun(
   const run = { id: runId, collection, repo, commit, startedAt: new Date().toISOString() };
   const put = (state: RunState): Promise<void> =>
     store.putRun({ ...run, state, finishedAt: state === 'committed' ? new Date().toISOString() : null });
-  await put(isEmbedding ? 'embedding' : 'pending');
+  await beginRun(parts, { ...run, state: isEmbedding ? 'embedding' : 'pending', finishedAt: null });
   // Marks of an earlier life of this run, or of one that never ended, may name chunks that the source has again.
   for (const { id } of [run, ...deadRuns]) await store.clearRemovedMarks(collection, id);
 
@@ -107,6 +132,7 @@ async function expectPublishable(
   { source, pass }: { source: ChunkSource; pass: RunPass },
 ): Promise<void> {
   await checkCount(store, request, pass);
+  if (pass.sample.length > 0) await request.checkVectors?.(pass.sample);
   // Before anybody sees the rows: a search would have to scan what the full-text index does not hold yet.
   await store.optimize(request.collection);
   await source.expectUnchanged();

@@ -5,12 +5,13 @@ import type {
   ChunkRow,
   CollectionSpaces,
   CollectionStamp,
+  RunRecord,
   VectorStore,
   VisibleRow,
 } from '@embergate/vector-store/store.ts';
 import { successorName } from '@embergate/vector-store/successor.ts';
 import { BoundedWork } from './bounded-work.ts';
-import { embedHashes } from './embed-hashes.ts';
+import { embedHashes, type EmbeddedHashes } from './embed-hashes.ts';
 import { chunkKey, embeddedHash } from './hash.ts';
 import { RunProgress, type ProgressListener } from './run-progress.ts';
 import type { SpaceEmbedding } from './run-request.ts';
@@ -186,13 +187,18 @@ class Move {
     const isCounted = lacking.length === 0;
     const lackingSecond = moving.filter(({ secondVector }) => secondVector === null);
     const madeSecond = second ? await this.#embed(second, lackingSecond, isCounted) : null;
-    this.#progress.reused(moving.length - made.size - (isCounted ? (madeSecond?.size ?? 0) : 0));
+    const { size } = made.vectors;
+    this.#progress.reused(moving.length - size - (isCounted ? (madeSecond?.vectors.size ?? 0) : 0));
     const rows = moving.map(({ row, ...own }): ChunkRow => {
-      const vector = own.vector ?? made.get(row.embeddedHash);
-      const secondVector = own.secondVector ?? madeSecond?.get(row.embeddedHash) ?? null;
-      if (!vector || (second && !secondVector))
-        throw new AppError('index_failed', `No vector came for ${row.path}:${row.startLine}.`);
-      return { ...row, vector, secondVector, lexicalText: lexicalDocument(row) };
+      const lexical = { lexicalText: lexicalDocument(row) };
+      const vector = own.vector ?? made.vectors.get(row.embeddedHash);
+      const secondVector = own.secondVector ?? madeSecond?.vectors.get(row.embeddedHash) ?? null;
+      if (vector && (!second || secondVector)) return { ...row, vector, secondVector, ...lexical };
+      const why = made.refused.get(row.embeddedHash) ?? madeSecond?.refused.get(row.embeddedHash);
+      if (!why) throw new AppError('index_failed', `No vector came for ${row.path}:${row.startLine}.`);
+      // Full text still finds it.
+      this.#progress.skip({ path: row.path, reason: `lines from ${row.startLine} on have no vector: ${why.message}` });
+      return { ...row, vector: null, secondVector: null, ...lexical };
     });
     await store.upsertRows(this.#successor, rows);
   }
@@ -201,7 +207,7 @@ class Move {
     embedding: SpaceEmbedding,
     moving: readonly MovingRow[],
     isCounted: boolean,
-  ): Promise<Map<string, Float32Array>> {
+  ): Promise<EmbeddedHashes> {
     const texts = new Map(moving.map(({ row, text }) => [row.embeddedHash, text]));
     const { signal } = this.#request;
     const onEmbedded = (chunks: number, tokens: number): void =>
@@ -227,15 +233,17 @@ const countRows = async (store: VectorStore, collection: string): Promise<number
   (await store.countByRepo(collection)).reduce((sum, { chunks }) => sum + chunks, 0);
 
 /**
- * Ids of the runs that are published. The queue lets no index job begin beside a move, so one that is pending now is
+ * Ids of the runs that show something. The queue lets no index job begin beside a move, so one that is pending now is
  * nobody's any more, and is given up.
  */
 async function runsBefore(store: VectorStore, collection: string): Promise<Set<string>> {
   const runs = await store.listRuns(collection);
   for (const { id, state } of runs)
     if (state === 'pending') await abandonRun(store, { collection, runId: id });
-  return new Set(runs.filter(isPublished).map(({ id }) => id));
+  return new Set(runs.filter(isVisible).map(({ id }) => id));
 }
+
+const isVisible = (run: RunRecord): boolean => isPublished(run) || run.state === 'embedding';
 
 /** Should a job have slipped through all the same, its rows would be lost, or get vectors of another space. */
 async function expectUnchanged(
@@ -243,7 +251,7 @@ async function expectUnchanged(
   { collection, before, rows }: { collection: string; before: ReadonlySet<string>; rows: number },
 ): Promise<void> {
   const runs = await store.listRuns(collection);
-  const begun = runs.find((run) => run.state === 'pending' || (isPublished(run) && !before.has(run.id)));
+  const begun = runs.find((run) => run.state === 'pending' || (isVisible(run) && !before.has(run.id)));
   if (begun) throw changed(collection, `the run ${begun.id} was begun`);
   const held = await countRows(store, collection);
   if (held !== rows) throw changed(collection, `it holds ${held} chunks, and ${rows} were read`);

@@ -3,14 +3,15 @@ import { lexicalDocument } from '@embergate/vector-store/lexical-text.ts';
 import type { ChunkRow, ChunkVectors } from '@embergate/vector-store/store.ts';
 import { BoundedWork } from './bounded-work.ts';
 import type { ChunkSource, SourceChunk } from './chunk-source.ts';
-import { embedHashes } from './embed-hashes.ts';
+import { embedHashes, type EmbeddedHashes } from './embed-hashes.ts';
 import { chunkKey } from './hash.ts';
-import type { IndexRunParts, IndexRunRequest, SpaceEmbedding } from './run-request.ts';
+import type { IndexRunParts, IndexRunRequest, SpaceEmbedding, VectorSample } from './run-request.ts';
 import type { RunProgress } from './run-progress.ts';
 import { rowId, type KnownRows } from './run-rows.ts';
 
 /** A chunk that is not in the store yet. */
 interface NewChunk {
+  key: string;
   row: Omit<ChunkRow, keyof ChunkVectors>;
   text: string;
   /** Made elsewhere. */
@@ -21,6 +22,8 @@ interface NewChunk {
 const BATCH_CHUNKS = 256;
 /** Chunks of the chunker are a tenth of it together; those that were made elsewhere may be long. */
 const BATCH_CHARACTERS = 4 * 2 ** 20;
+/** Vectors made elsewhere that are compared with the model's own. */
+const SAMPLED_VECTORS = 8;
 /** While one batch is embedded, another is written and a third one chunked. */
 const BATCHES_AT_A_TIME = 3;
 
@@ -47,6 +50,9 @@ export class RunPass {
   #batch: NewChunk[] = [];
   #batchCharacters = 0;
   #unindexed = 0;
+  /** Of the vectors that were made elsewhere: each as likely as any other (Vitter's algorithm R). */
+  readonly sample: VectorSample[] = [];
+  #vectors = 0;
 
   constructor(parts: IndexRunParts, request: IndexRunRequest, { known, progress, embed }: RunPassOptions) {
     this.#parts = parts;
@@ -98,11 +104,13 @@ export class RunPass {
       throw new AppError('vectors_invalid', `The chunk of ${where} is there twice; nothing was published.`);
     }
     this.#seen.add(key);
-    if (this.#isThere(key)) {
+    if (vector) this.#sampleVector({ path: chunk.path, text: embeddedText, vector });
+    if (this.#isThere(key, vector !== undefined)) {
       if (!this.#known.unembedded.has(key)) this.progress.reused(1);
       return;
     }
     this.#batch.push({
+      key,
       text: embeddedText,
       vector,
       row: {
@@ -119,10 +127,18 @@ export class RunPass {
       await this.#startBatch();
   }
 
-  #isThere(key: string): boolean {
+  #isThere(key: string, bringsVector: boolean): boolean {
     const { own, visible, unembedded } = this.#known;
-    if (own.has(key)) return !this.#embedsNow || !unembedded.has(key);
+    // A row that an earlier life of an import wrote may be of an earlier file: it is written again.
+    if (own.has(key)) return !bringsVector && (!this.#embedsNow || !unembedded.has(key));
     return this.#request.mode === 'incremental' && visible.has(key);
+  }
+
+  #sampleVector(one: VectorSample): void {
+    const place =
+      this.#vectors < SAMPLED_VECTORS ? this.#vectors : Math.floor(Math.random() * (this.#vectors + 1));
+    this.#vectors += 1;
+    if (place < SAMPLED_VECTORS) this.sample[place] = one;
   }
 
   /** Starts what has been gathered, and waits only while too much is under way. */
@@ -145,11 +161,16 @@ export class RunPass {
     const known = await this.#knownVectors(batch);
     const firsts = await this.#firstVectors(batch, known);
     const seconds = second ? await this.#secondVectors(batch, known) : null;
-    const rows = batch.map(({ row, vector = firsts.get(row.embeddedHash) }): ChunkRow => {
-      const secondVector = seconds?.get(row.embeddedHash) ?? null;
-      if (vector && (!second || secondVector)) return { ...row, vector, secondVector };
-      if (!this.#embedsNow) return { ...row, vector: null, secondVector: null };
-      throw new AppError('index_failed', `No vector came for ${row.path}:${row.startLine}.`);
+    const rows = batch.flatMap(({ key, row, vector = firsts.vectors.get(row.embeddedHash) }): ChunkRow[] => {
+      const secondVector = seconds?.vectors.get(row.embeddedHash) ?? null;
+      if (vector && (!second || secondVector)) return [{ ...row, vector, secondVector }];
+      if (!this.#embedsNow) return [{ ...row, vector: null, secondVector: null }];
+      const why = firsts.refused.get(row.embeddedHash) ?? seconds?.refused.get(row.embeddedHash);
+      if (!why) throw new AppError('index_failed', `No vector came for ${row.path}:${row.startLine}.`);
+      // All others are worth having without it.
+      this.#seen.delete(key);
+      this.progress.skip({ path: row.path, reason: refusedReason(row, why) });
+      return [];
     });
     if (!this.#embedsNow) this.progress.reused(rows.filter(({ vector }) => vector !== null).length);
     return rows;
@@ -175,33 +196,38 @@ export class RunPass {
   async #firstVectors(
     batch: NewChunk[],
     known: ReadonlyMap<string, ChunkVectors>,
-  ): Promise<Map<string, Float32Array>> {
+  ): Promise<EmbeddedHashes> {
     const without = batch.filter(({ vector }) => vector === undefined);
     const missing = this.#toEmbed(without.filter(({ row }) => !known.has(row.embeddedHash)));
-    const vectors = await embedHashes(this.#parts, missing, {
+    const made = await embedHashes(this.#parts, missing, {
       signal: this.#request.signal,
       onEmbedded: (chunks, tokens) => this.progress.embedded(chunks, tokens),
     });
     // Texts that stand more than once are embedded once.
     if (this.#embedsNow) this.progress.reused(batch.length - missing.size);
-    for (const [hash, { vector }] of known) vectors.set(hash, vector);
-    return vectors;
+    for (const [hash, { vector }] of known) if (vector) made.vectors.set(hash, vector);
+    return made;
   }
 
   async #secondVectors(
     batch: NewChunk[],
     known: ReadonlyMap<string, ChunkVectors>,
-  ): Promise<Map<string, Float32Array>> {
+  ): Promise<EmbeddedHashes> {
     const missing = this.#toEmbed(batch.filter(({ row }) => !known.get(row.embeddedHash)?.secondVector));
-    const vectors = await embedHashes(this.#parts.second as SpaceEmbedding, missing, {
+    const made = await embedHashes(this.#parts.second as SpaceEmbedding, missing, {
       signal: this.#request.signal,
       onEmbedded: (_chunks, tokens) => this.progress.embedded(0, tokens),
     });
-    for (const [hash, { secondVector }] of known) if (secondVector) vectors.set(hash, secondVector);
-    return vectors;
+    for (const [hash, { secondVector }] of known) if (secondVector) made.vectors.set(hash, secondVector);
+    return made;
   }
 
   #toEmbed(lacking: readonly NewChunk[]): Map<string, string> {
     return new Map(this.#embedsNow ? lacking.map(({ row, text }) => [row.embeddedHash, text]) : []);
   }
 }
+
+const refusedReason = (
+  { startLine, endLine }: Pick<ChunkRow, 'startLine' | 'endLine'>,
+  why: AppError,
+): string => `lines ${startLine} to ${endLine} are left out: ${why.message}`;

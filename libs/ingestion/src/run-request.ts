@@ -1,3 +1,4 @@
+import type { AppError } from '@embergate/contracts/errors.ts';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
 import type { OpenChunkSource } from './chunk-source.ts';
@@ -7,8 +8,11 @@ import type { ProgressListener } from './run-progress.ts';
 export interface SpaceEmbedding {
   space: EmbeddingSpace;
   tokenize: (text: string) => Uint32Array;
-  /** One vector a text, in order. Waits for as long as it takes, until the signal aborts. */
-  embed: (inputs: Uint32Array[], options: EmbedOptions) => Promise<Float32Array[]>;
+  /**
+   * One entry a text, in order: its vector, or why the model refuses this text and no other. Waits for as long as it takes, until the
+   * signal aborts.
+   */
+  embed: (inputs: Uint32Array[], options: EmbedOptions) => Promise<(Float32Array | AppError)[]>;
 }
 
 export interface IndexRunParts extends SpaceEmbedding {
@@ -25,6 +29,13 @@ export interface EmbedOptions {
   onEmbedded: (inputs: readonly Uint32Array[]) => void;
 }
 
+/** A text, and the vector that somebody else made of it. */
+export interface VectorSample {
+  path: string;
+  text: string;
+  vector: Float32Array;
+}
+
 export interface IndexRunRequest {
   /** Also the job's id: a run that is picked up again goes on under the same one. */
   runId: string;
@@ -35,4 +46,8 @@ export interface IndexRunRequest {
   mode: 'incremental' | 'full';
   signal: AbortSignal;
   onProgress: ProgressListener;
+  /**
+   * Asked before a run of vectors that were made elsewhere is published, with some of them. What it throws ends the run.
+   */
+  checkVectors?: (sample: readonly VectorSample[]) => Promise<void>;
 }

@@ -27,21 +27,39 @@ export async function undoRun(store: VectorStore, { collection, runId }: RunName
     await store.clearRemovedMarks(collection, runId);
     await store.deleteRows(collection, { addedBy: runId });
     await store.deleteRun(collection, runId);
+    await dropIfUnused(store, collection);
   } catch (error) {
     ignoreMissingCollection(error);
   }
   return true;
 }
 
-/** Notes that nobody will go on with a run. Its vectors stay for a while, as the next run may copy them; then it is swept. */
+/** A first run that came to nothing leaves no collection behind. One that somebody else filled has rows, and one that is used has runs. */
+async function dropIfUnused(store: VectorStore, collection: string): Promise<void> {
+  if ((await store.listRuns(collection)).length > 0) return;
+  if ((await store.countByRepo(collection)).length > 0) return;
+  await store.dropCollection(collection);
+}
+
+/**
+ * Notes that nobody will go on with a run. Its vectors stay for a while, as the next run may copy them; then it is swept. A run that has
+ * none is undone at once.
+ */
 export async function abandonRun(store: VectorStore, { collection, runId }: RunName): Promise<void> {
   try {
     const run = (await store.listRuns(collection)).find(({ id }) => id === runId);
     if (run?.state !== 'pending' && run?.state !== 'embedding') return;
+    if (!(await hasRows(store, run))) return void (await undoRun(store, { collection, runId }));
     await store.putRun({ ...run, state: 'cancelled', finishedAt: new Date().toISOString() });
   } catch (error) {
     ignoreMissingCollection(error);
   }
+}
+
+async function hasRows(store: VectorStore, { collection, repo, id }: RunRecord): Promise<boolean> {
+  for await (const page of store.stamps(collection, repo))
+    if (page.some(({ addedBy }) => addedBy === id)) return true;
+  return false;
 }
 
 /** A job may end before its collection was made, and a collection may be dropped while a job runs. */
@@ -81,7 +99,7 @@ async function sweepCollection(store: VectorStore, collection: string, now: numb
     const endedFor = now - Date.parse(run.finishedAt ?? run.startedAt);
     if (run.state === 'cancelled' && endedFor >= FAILED_GRACE_MS) {
       await undoRun(store, { collection, runId: run.id });
-      await store.optimize(collection);
+      await store.optimize(collection).catch(ignoreMissingCollection);
     }
     if (run.state === 'committed' && endedFor >= SWEEP_GRACE_MS) {
       await store.deleteRows(collection, { removedBy: run.id });

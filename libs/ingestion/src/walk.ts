@@ -30,6 +30,8 @@ export interface WalkOptions {
   maxFileBytes?: number;
   /** `auto` asks git where the root lies in a work tree; `never` walks the folder. */
   git?: 'auto' | 'never';
+  /** Looks into one of so many files only; default 1. */
+  every?: number;
 }
 
 const DEFAULT_MAX_FILE_BYTES = 1_024 * 1_024;
@@ -47,9 +49,11 @@ export async function* walkSource(
   root: string,
   options: WalkOptions = {},
 ): AsyncGenerator<WalkedFile | SkippedPath, void, undefined> {
-  const { maxFileBytes = DEFAULT_MAX_FILE_BYTES } = options;
+  const { maxFileBytes = DEFAULT_MAX_FILE_BYTES, every = 1 } = options;
   const folder = await realFolder(root);
+  let met = 0;
   for await (const { path, skip } of candidatesOf(folder, options)) {
+    if (met++ % every !== 0) continue;
     if (skip) {
       yield { kind: 'skipped', path, reason: skip };
       continue;
@@ -62,20 +66,25 @@ export async function* walkSource(
 }
 
 /**
- * Bytes of the files that {@link walkSource} is going to look into, from their names and sizes alone: an estimate for
+ * Number and bytes of the files that {@link walkSource} is going to look into, from their names and sizes alone: an estimate for
  * progress, a little high where binary files have unusual names.
  * @throws as walkSource does
  */
-export async function measureSource(root: string, options: WalkOptions = {}): Promise<number> {
+export async function measureSource(
+  root: string,
+  options: WalkOptions = {},
+): Promise<{ files: number; bytes: number }> {
   const { maxFileBytes = DEFAULT_MAX_FILE_BYTES } = options;
   const folder = await realFolder(root);
-  let bytes = 0;
+  const total = { files: 0, bytes: 0 };
   for await (const { path, skip } of candidatesOf(folder, options)) {
     if (skip) continue;
     const stats = await lstat(join(folder, path)).catch(() => null);
-    if (stats?.isFile() && stats.size <= maxFileBytes) bytes += stats.size;
+    if (!stats?.isFile() || stats.size > maxFileBytes) continue;
+    total.files += 1;
+    total.bytes += stats.size;
   }
-  return bytes;
+  return total;
 }
 
 /**

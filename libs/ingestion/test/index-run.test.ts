@@ -1,5 +1,9 @@
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { SkippedFile } from '@embergate/contracts/index-job.ts';
+import { estimateRun } from '../src/estimate.ts';
+import { FolderSource } from '../src/folder-source.ts';
+import { abandonRun, undoRun } from '../src/sweep.ts';
 import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
 import { COLLECTION, createRunBench, pythonFile, pythonFiles, type RunBench } from './run-bench.ts';
 
@@ -58,6 +62,99 @@ describe('a run that is interrupted', () => {
     const rows = await bench.rows();
     expect(rows).toHaveLength(FILES);
     expect(new Set(rows.map(({ addedBy }) => addedBy))).toEqual(new Set(['r2']));
+  });
+});
+
+describe('a first run', () => {
+  let bench: RunBench;
+  beforeEach(async () => {
+    bench = await createRunBench(pythonFiles(40));
+  });
+  afterEach(() => bench.remove());
+  const collections = async () => (await bench.store.listCollections()).map(({ name }) => name);
+
+  it('whose source cannot be opened leaves no collection behind, nor does one that is cancelled or fails before it has a vector', async () => {
+    await bench.tree.remove();
+    await expect(bench.run('r1')).rejects.toMatchObject({ code: 'source_not_found' });
+    expect(await collections()).toEqual([]);
+    await bench.tree.write(pythonFiles(3));
+    bench.beforeAnswer = () => Promise.reject(new Error('broken'));
+    await expect(bench.run('r2')).rejects.toThrow('broken');
+    await abandonRun(bench.store, { collection: COLLECTION, runId: 'r2' });
+    expect(await collections()).toEqual([]);
+    bench.beforeAnswer = () => undefined;
+    await bench.runUntilPublishing('r3');
+    await undoRun(bench.store, { collection: COLLECTION, runId: 'r3' });
+    expect(await collections()).toEqual([]);
+  });
+
+  it('that fails with vectors keeps them for the next one', async () => {
+    await bench.runUntilPublishing('r1');
+    await abandonRun(bench.store, { collection: COLLECTION, runId: 'r1' });
+    bench.embedded = [];
+    await bench.run('r2');
+    expect(bench.embedded).toEqual([]);
+    expect(await bench.visibleCount()).toBe(40);
+  });
+
+  it('leaves out a text that the model refuses, says which and why, and publishes the rest', async () => {
+    bench.refuse = (text) => text.includes('def f7(');
+    const skipped: SkippedFile[] = [];
+    await bench.run('r1', { onProgress: (_progress, named) => skipped.splice(0, skipped.length, ...named) });
+    expect(await bench.visibleCount()).toBe(39);
+    expect(skipped).toEqual([
+      { path: 'src/f0007.py', reason: 'lines 1 to 2 are left out: The text was refused.' },
+    ]);
+    expect(await bench.states()).toEqual({ r1: 'committed' });
+    // It is tried again by the next run.
+    bench.refuse = () => false;
+    bench.embedded = [];
+    await bench.run('r2');
+    expect(bench.embedded).toHaveLength(1);
+    expect(await bench.visibleCount()).toBe(40);
+  });
+
+  it('is told beforehand what it will cost, from some files or from all', async () => {
+    const estimate = async (mostFiles: number, mode: 'incremental' | 'full' = 'incremental') => {
+      const source = await FolderSource.open(bench.tree.root, bench.chunker);
+      const about = { collection: COLLECTION, repo: 'sample', runId: 'e', mode, source, mostFiles };
+      return estimateRun(
+        { store: bench.store, tokenize: (text) => new Uint32Array(text.length) },
+        { ...about, signal: new AbortController().signal },
+      );
+    };
+    expect(await estimate(Infinity)).toMatchObject({
+      files: 40,
+      sampledFiles: 40,
+      chunks: 40,
+      reused: 0,
+      embedded: 40,
+    });
+    const some = await estimate(10);
+    expect(some).toMatchObject({ files: 40, sampledFiles: 10 });
+    expect(some?.chunks).toBeGreaterThan(35);
+    expect(some?.chunks).toBeLessThan(45);
+    expect(await collections()).toEqual([]);
+    await bench.run('r1');
+    await bench.tree.write({ 'src/new.py': pythonFile('fresh') });
+    const known = await estimate(Infinity);
+    expect(known).toMatchObject({ chunks: 41, reused: 40, embedded: 1 });
+    expect(known?.tokens).toBeLessThan(100);
+    expect(await estimate(Infinity, 'full')).toMatchObject({ reused: 0, embedded: 41 });
+  });
+
+  it('of a moved file embeds its chunks again, as the path is part of what is embedded; a copy in another repo is free', async () => {
+    await bench.run('r1');
+    bench.embedded = [];
+    await mkdir(`${bench.tree.root}/lib`);
+    await rename(`${bench.tree.root}/src/f0001.py`, `${bench.tree.root}/lib/f0001.py`);
+    await bench.run('r2');
+    expect(bench.embedded).toEqual([expect.stringContaining('lib/f0001.py')]);
+    bench.embedded = [];
+    await bench.run('r3', { repo: 'copy' });
+    expect(bench.embedded).toEqual([]);
+    const counts = await bench.store.countByRepo(COLLECTION);
+    expect(counts.map(({ chunks }) => chunks)).toEqual([40, 40]);
   });
 });
 

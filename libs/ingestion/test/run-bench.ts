@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { AppError, toAppError } from '@embergate/contracts/errors.ts';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { createLanceDbStore } from '@embergate/vector-store-lancedb/lancedb-store.ts';
 import type { ChunkStamp, VectorStore } from '@embergate/vector-store/store.ts';
@@ -34,6 +35,8 @@ export interface RunBench {
   store: VectorStore;
   /** Texts that the fake model was given since this was last emptied. */
   embedded: string[];
+  /** Texts that the fake model refuses. */
+  refuse: (text: string) => boolean;
   /** Awaited before the fake model answers; called with what it is asked for. */
   beforeAnswer: (texts: string[]) => Promise<void> | void;
   run(runId: string, options?: RunOptions, parts?: IndexRunParts): Promise<void>;
@@ -91,9 +94,13 @@ export async function createRunBench(files: Record<string, string>): Promise<Run
   const embedding: SpaceEmbedding = {
     ...fake,
     embed: async (inputs, options) => {
-      const vectors = await fake.embed(inputs, options);
+      const answers = await fake.embed(inputs, options);
       bench.embedded.push(...options.texts);
-      return vectors;
+      return answers.map((answer, at) =>
+        bench.refuse(options.texts[at] ?? '')
+          ? new AppError('text_refused', 'The text was refused.')
+          : answer,
+      );
     },
   };
   const bench: RunBench = {
@@ -101,6 +108,7 @@ export async function createRunBench(files: Record<string, string>): Promise<Run
     chunker,
     store,
     embedded: [],
+    refuse: () => false,
     beforeAnswer: () => undefined,
     run: (runId, options = {}, parts = { store, ...embedding, second: null }) =>
       runIndex(parts, {
@@ -131,7 +139,11 @@ export async function createRunBench(files: Record<string, string>): Promise<Run
       return rows.sort((one, other) => (one.id < other.id ? -1 : 1));
     },
     async visibleCount() {
-      const counts = await store.countByRepo(COLLECTION);
+      const counts = await store.countByRepo(COLLECTION).catch((error: unknown) => {
+        // A run that comes to nothing leaves none behind.
+        if (toAppError(error).code === 'collection_not_found') return [];
+        throw error;
+      });
       return counts.find(({ repo }) => repo === REPO)?.chunks ?? 0;
     },
     async unembeddedCount(runId) {

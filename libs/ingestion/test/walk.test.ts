@@ -165,7 +165,7 @@ describe.each(['git', 'folder'])('in a %s', (mode) => {
       '.gitignore': 'd.ts',
       'd.ts': 'x',
     });
-    expect(await measureSource(root)).toBe(4 + 6 + 4);
+    expect((await measureSource(root)).bytes).toBe(4 + 6 + 4);
   });
 });
 

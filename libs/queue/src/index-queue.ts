@@ -15,7 +15,16 @@ import { randomBytes } from 'node:crypto';
 import { queueDown, type Redis } from './connection.ts';
 import { cancelKey, INDEX_QUEUE_NAME, KEY_PREFIX } from './names.ts';
 
-const KEEP_ENDED_JOBS = 1_000;
+/** Of ended jobs: so many at most, and none older. */
+export interface KeptJobs {
+  count: number;
+  days: number;
+}
+
+const DEFAULT_KEPT: KeptJobs = { count: 1_000, days: 30 };
+const SECONDS_A_DAY = 86_400;
+/** BullMQ's. */
+const MAX_PRIORITY = 2_097_152;
 const CANCEL_TTL_SECONDS = 7 * 24 * 3_600;
 
 const UNENDED = ['active', 'wait', 'delayed', 'prioritized'] as const;
@@ -28,9 +37,11 @@ const deduplicationId = (payload: { collection: string; repo: string }): string 
 export class IndexQueue {
   readonly #queue: Queue;
   readonly #redis: Redis;
+  readonly #kept: { count: number; age: number };
 
-  constructor(redis: Redis) {
+  constructor(redis: Redis, { count, days }: KeptJobs = DEFAULT_KEPT) {
     this.#redis = redis;
+    this.#kept = { count, age: days * SECONDS_A_DAY };
     this.#queue = new Queue(INDEX_QUEUE_NAME, {
       connection: redis,
       prefix: KEY_PREFIX,
@@ -41,20 +52,25 @@ export class IndexQueue {
   }
 
   /**
+   * Jobs of one caller and collection are done in order, and those of several in turns: whoever adds a thousand is passed by who adds one.
+   *
+   * @param by whose jobs they are: the name of an API key.
    * @throws AppError `job_running` with the other job's id when one for the same collection and repo has not ended. A
    * move of a collection goes with no other job of it.
    */
-  async add(payload: IndexJobPayload): Promise<IndexJob> {
+  async add(payload: IndexJobPayload, by = ''): Promise<IndexJob> {
     return this.#reach(async () => {
       const inTheWay = await this.#inTheWayOf(payload);
       if (inTheWay) throw running(inTheWay);
       const id = `job-${randomBytes(8).toString('hex')}`;
-      const job = await this.#queue.add('index', indexJobPayloadSchema.parse(payload), {
+      const group = JSON.stringify([by, payload.collection]);
+      const job = await this.#queue.add(group, indexJobPayloadSchema.parse(payload), {
         jobId: id,
+        priority: await this.#turnOf(group),
         deduplication: { id: deduplicationId(payload) },
         attempts: 1,
-        removeOnComplete: { count: KEEP_ENDED_JOBS },
-        removeOnFail: { count: KEEP_ENDED_JOBS },
+        removeOnComplete: this.#kept,
+        removeOnFail: this.#kept,
       });
       // BullMQ answers with the id of the job that is there already.
       if (job.id !== id) throw running({ id: job.id ?? '', source: payload.source, repo: payload.repo });
@@ -107,7 +123,7 @@ export class IndexQueue {
   async list(limit: number): Promise<IndexJob[]> {
     return this.#reach(async () => {
       const jobs = await this.#queue.getJobs(
-        ['active', 'wait', 'delayed', 'completed', 'failed'],
+        ['active', 'wait', 'prioritized', 'delayed', 'completed', 'failed'],
         0,
         limit - 1,
       );
@@ -129,6 +145,16 @@ export class IndexQueue {
 
   async close(): Promise<void> {
     await this.#queue.close();
+  }
+
+  /** A group's next job comes after its last one, and not before what is due now. */
+  async #turnOf(group: string): Promise<number> {
+    const waiting = await this.#queue.getJobs(['prioritized']);
+    const turns = waiting.filter(Boolean).map((job) => ({ group: job.name, turn: job.priority }));
+    const due = Math.min(...turns.map(({ turn }) => turn));
+    const own = turns.filter((one) => one.group === group).map(({ turn }) => turn);
+    const next = Math.max(due === Infinity ? 0 : due - 1, ...own) + 1;
+    return Math.min(next, MAX_PRIORITY);
   }
 
   async #describe(found: Job): Promise<IndexJob> {
@@ -155,6 +181,9 @@ export class IndexQueue {
       skippedFiles: report.data?.skippedFiles ?? [],
       commit: report.data?.commit ?? null,
       waitingFor: bullState === 'active' ? (report.data?.waitingFor ?? null) : null,
+      estimateOnly: payload.estimateOnly ?? false,
+      estimate: report.data?.estimate ?? null,
+      warnings: report.data?.warnings ?? [],
       error: bullState === 'failed' ? parseFailure(job.failedReason) : null,
       createdAt: new Date(job.timestamp).toISOString(),
       startedAt: time(job.processedOn),

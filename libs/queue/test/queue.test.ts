@@ -162,6 +162,24 @@ describe('jobs and answers over a real queue', () => {
       await expect(jobs.add(payload)).resolves.toMatchObject({ state: 'queued' });
     });
 
+    it('whoever adds many jobs is passed by who adds one: callers and collections take turns', async () => {
+      const jobs = await indexQueue();
+      const named = async (repo: string, by: string, collection = 'c') =>
+        jobs.add({ ...payload, repo, collection }, by);
+      for (let n = 0; n < 4; n++) await named(`many-${n}`, 'busy');
+      await named('one', 'modest');
+      for (let n = 0; n < 2; n++) await named(`other-${n}`, 'busy', 'd');
+      const order: string[] = [];
+      const done = Promise.withResolvers<void>();
+      await indexer(async ({ payload: { repo } }) => {
+        order.push(repo);
+        if (order.length === 3) await named('two', 'modest');
+        if (order.length === 8) done.resolve();
+      });
+      await done.promise;
+      expect(order).toEqual(['many-0', 'one', 'other-0', 'many-1', 'other-1', 'two', 'many-2', 'many-3']);
+    });
+
     it('a job that failed says why, and may be tried again', async () => {
       const jobs = await indexQueue();
       await indexer(() => Promise.reject(new AppError('git_failed', 'no such ref: x')));

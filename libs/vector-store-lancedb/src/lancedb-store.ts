@@ -43,13 +43,14 @@ export interface LanceDbStoreOptions {
   keepReplacedMs?: number;
   /** Rows that may wait for the full-text index: with fewer, optimize() leaves the table as it is. Default: 1,000. */
   waitingRows?: number;
+  /** Memory for what was read of tables, in bytes. Default: 512 MiB of indexes, 128 MiB of all else, for searches. */
+  caches?: { indexBytes: bigint; metadataBytes: bigint };
 }
 
 const DEFAULT_WAITING_ROWS = 1_000;
 const DEFAULT_KEEP_REPLACED_MS = 120_000;
 /** LanceDB's own limits are 6 GiB and 1 GiB: too much beside a model on one machine. */
-const INDEX_CACHE_BYTES = 512n * 1024n * 1024n;
-const METADATA_CACHE_BYTES = 128n * 1024n * 1024n;
+const SEARCH_CACHES = { indexBytes: 512n * 1024n * 1024n, metadataBytes: 128n * 1024n * 1024n };
 
 /**
  * The embedded vector store: LanceDB tables in a folder, no server. One table a collection, its stamp in the table's
@@ -60,7 +61,8 @@ const METADATA_CACHE_BYTES = 128n * 1024n * 1024n;
 export async function createLanceDbStore(options: LanceDbStoreOptions): Promise<VectorStore> {
   try {
     await mkdir(options.path, { recursive: true });
-    const session = new Session(INDEX_CACHE_BYTES, METADATA_CACHE_BYTES);
+    const { indexBytes, metadataBytes } = options.caches ?? SEARCH_CACHES;
+    const session = new Session(indexBytes, metadataBytes);
     // Without an interval a reader never sees what other processes write.
     const connection = await connect(options.path, { readConsistencyInterval: 0 }, session);
     const { path } = options;

@@ -11,7 +11,7 @@ import {
 import { exportFolder } from '../export-chunks.ts';
 import { followOrTell } from '../follow-job.ts';
 import { EXPORT_FILE } from '@embergate/contracts/chunk-export.ts';
-import { readChunkExport } from '@embergate/ingestion/vectors-source.ts';
+import { exportFolderOf, readChunkExport } from '@embergate/ingestion/vectors-source.ts';
 import { print, printJson } from '../output.ts';
 
 interface ExportFlags {
@@ -62,14 +62,17 @@ function exportCommand(context: CliContext): Command {
 function importCommand(context: CliContext): Command {
   const command = new Command('import')
     .description('index chunks that were embedded elsewhere')
-    .argument('<folder>', 'a folder of the gateway’s machine: an export, with vectors.npy')
+    .argument(
+      '<path>',
+      'on the gateway’s machine: an export with vectors.npy or one .parquet file, or such a file',
+    )
     .option('-c, --collection <name>', 'the collection (default: default)')
     .option('--repo <name>', 'what to call it (default: as it was exported)')
     .option('--full', 'replace all vectors of the repo, known ones too')
     .option('-d, --detach', 'do not wait for the end');
   return withRemoteOptions(command).action(async (folder: string, options: ImportFlags) => {
     const path = resolve(folder);
-    const described = await readChunkExport(path);
+    const described = await readChunkExport(exportFolderOf(path));
     if (!described) {
       const what = `There is no ${EXPORT_FILE} in ${path}`;
       throw new AppError('source_not_found', `${what}; copy it there with chunks.jsonl, as it was exported.`);

@@ -1,5 +1,6 @@
 import { AppError } from '@embergate/contracts/errors.ts';
 import type { RequestedSource } from '@embergate/contracts/index-job.ts';
+import { TIER_NAMES, tierNameSchema, type TierName } from '@embergate/contracts/tiers.ts';
 import { Command } from 'commander';
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
@@ -12,6 +13,8 @@ interface IndexOptions extends RemoteOptions {
   ref?: string;
   full?: boolean;
   model?: string;
+  tiers?: string;
+  estimate?: boolean;
   detach?: boolean;
 }
 
@@ -24,17 +27,29 @@ export function indexCommand(context: CliContext): Command {
     .option('--ref <ref>', 'branch or tag of a git URL')
     .option('--full', 'embed everything anew')
     .option('--model <name>', 'which model a new collection is embedded by (default: EMBEDDING_MODEL)')
+    .option('--tiers <names>', 'embed on these tiers only, and wait for their workers: gpu, or gpu,cpu')
+    .option('--estimate', 'only say what it would cost: chunks, reuse, tokens, time')
     .option('-d, --detach', 'do not wait for the end');
   return withRemoteOptions(command).action(async (text: string, options: IndexOptions) => {
     const client = clientOf(context, options);
     const job = await client.createIndexJob({
       source: await sourceOf(text, options.ref),
       mode: options.full ? 'full' : 'incremental',
+      ...(options.tiers !== undefined && { tiers: tiersOf(options.tiers) }),
+      ...(options.estimate && { estimateOnly: true }),
       ...(options.collection !== undefined && { collection: options.collection }),
       ...(options.repo !== undefined && { repo: options.repo }),
       ...(options.model !== undefined && { model: options.model }),
     });
     await followOrTell(client, job, { context, ...options });
+  });
+}
+
+function tiersOf(text: string): TierName[] {
+  return text.split(',').map((name) => {
+    const tier = tierNameSchema.safeParse(name.trim());
+    if (tier.success) return tier.data;
+    throw new AppError('usage', `--tiers: ${name.trim()} is no tier; there are ${TIER_NAMES.join(', ')}.`);
   });
 }
 

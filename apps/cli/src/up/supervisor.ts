@@ -3,6 +3,7 @@ import type { ProcessReport } from '@embergate/platform/process.ts';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import { APP_MAINS, type AppName } from './app-mains.ts';
+import { LEAN_MEMORY } from './lean-memory.ts';
 import { LogFile } from './log-file.ts';
 import { RestartPace, restartNotice } from './restart-pace.ts';
 
@@ -74,8 +75,9 @@ export class Supervisor {
   #launch(): Promise<Record<string, unknown>> {
     const { name, env } = this.#options;
     const startedAt = performance.now();
-    const child = spawn(process.execPath, [APP_MAINS[name]], {
-      env,
+    const lean = name === 'indexer' ? LEAN_MEMORY : { env: {}, nodeOptions: [] };
+    const child = spawn(process.execPath, [...lean.nodeOptions, APP_MAINS[name]], {
+      env: { ...lean.env, ...env },
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });

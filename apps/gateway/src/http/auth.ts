@@ -35,13 +35,14 @@ export async function loadApiKeys(file: string): Promise<ApiKeys> {
 
 /** Checks the bearer key of a request. Without keys everything on loopback is allowed and the header is ignored. */
 export function requireScope(keys: ApiKeys | null, scope: Scope): RequestHandler {
-  return (request, _response, next) => {
+  return (request, response, next) => {
     if (!keys) return next();
     const [, token] = /^Bearer (\S+)$/i.exec(request.headers.authorization ?? '') ?? [];
     const known = token === undefined ? undefined : findKey(keys, token);
     if (!known) throw new AppError('unauthorized', 'Send a valid key: Authorization: Bearer KEY.');
     if (!known.scopes.includes(scope))
       throw new AppError('forbidden', `The key "${known.name}" lacks the scope ${scope}.`);
+    response.locals['keyName'] = known.name;
     next();
   };
 }

@@ -37,16 +37,17 @@ export const createIndexJobHandler =
         'repo: the last part of the source is no name for a repo; give one.',
       );
     }
-    const job = await jobs.add({ ...body, source, repo: repo.data, spaces: meant });
+    const by = String(response.locals['keyName'] ?? '');
+    const job = await jobs.add({ ...body, source, repo: repo.data, spaces: meant }, by);
     response.status(202).location(`/v1/index-jobs/${job.id}`).json(job);
   };
 
 /** @throws AppError `invalid_request` for what would be ignored, and for the name that stands for all repositories. */
-function checkRepoAndModel({ source, repo, model }: IndexJobRequest): void {
-  if (source.type === 'collection' && (repo !== undefined || model !== undefined))
+function checkRepoAndModel({ source, repo, model, estimateOnly }: IndexJobRequest): void {
+  if (source.type === 'collection' && (repo !== undefined || model !== undefined || estimateOnly))
     throw new AppError(
       'invalid_request',
-      'a move takes neither repo nor model: it is of all repos, to source.models.',
+      'a move takes no repo, model or estimateOnly: it is of all repos, to source.models.',
     );
   if (repo === ALL_REPOS) throw new AppError('invalid_request', `repo: "${ALL_REPOS}" is not a name.`);
 }

@@ -1,0 +1,13 @@
+/**
+ * How an indexer is started, so that it stays small whatever the size of a repository: its threads share two of glibc's arenas instead of
+ * keeping freed memory in one each, large buffers (vectors, Arrow) are given back to the system at once instead of leaving holes, and V8
+ * collects short-lived objects at 4 MB instead of letting 64 MB of them lie. It costs no time that could be measured (docs/benchmarks.md, "Memory"). docker-compose.yml says the same.
+ */
+export const LEAN_MEMORY = {
+  env: {
+    MALLOC_ARENA_MAX: '2',
+    MALLOC_MMAP_THRESHOLD_: '65536',
+    MALLOC_TRIM_THRESHOLD_: '65536',
+  },
+  nodeOptions: ['--max-semi-space-size=4'],
+} as const;

@@ -1,0 +1,139 @@
+// `npm run bench:index-memory`: resident memory of the indexer, and what it writes, while a large repository is indexed, then again with
+// 1% of its files changed. The vectors are made up (made-up-worker.ts): there is no model in it, so the times are those of everything else.
+// --files N (20,000)  --chunks N a file (10)  --changed N files (1% of them)
+import { isEnded, type IndexJob } from '@embergate/contracts/index-job.ts';
+import { DEFAULT_MODEL } from '@embergate/contracts/settings.ts';
+import { findModel } from '@embergate/models/installed-model.ts';
+import { connectRedis } from '@embergate/queue/connection.ts';
+import { IndexQueue } from '@embergate/queue/index-queue.ts';
+import { createLogger } from '@embergate/platform/logs.ts';
+import { stablePort } from '@embergate/testing/free-port.ts';
+import { KeptProcess } from '@embergate/testing/kept-process.ts';
+import { memoryOf } from '@embergate/testing/process-usage.ts';
+import { temporaryFolder } from '@embergate/testing/running-embergate.ts';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { LEAN_MEMORY } from '../../apps/cli/src/up/lean-memory.ts';
+import { clusterParts } from './cluster-parts.ts';
+import { MadeUpWorker } from './made-up-worker.ts';
+
+const { values } = parseArgs({
+  options: {
+    files: { type: 'string', default: '20000' },
+    chunks: { type: 'string', default: '10' },
+    changed: { type: 'string' },
+  },
+});
+const FILES = Number(values.files);
+const CHUNKS_A_FILE = Number(values.chunks);
+const CHANGED = Number(values.changed ?? Math.ceil(FILES / 100));
+const LOOK_MS = 100;
+
+/** Some 700 characters: two of them do not fit into one chunk. */
+function functionOf(file: number, n: number, version: number): string {
+  const lines = Array.from(
+    { length: 11 },
+    (_, line) =>
+      `    value_${line} = source_${file % 997}[${n * 13 + line}] * weight_${line} + ${file * 31 + version}`,
+  );
+  return `def compute_${file}_${n}(source, weight):\n${lines.join('\n')}\n    return value_0\n`;
+}
+
+async function writeSource(root: string, files: Iterable<number>, version: number): Promise<void> {
+  for (const file of files) {
+    const folder = join(root, `package_${file % 100}`);
+    if (version === 0) await mkdir(folder, { recursive: true });
+    const body = Array.from({ length: CHUNKS_A_FILE }, (_, n) => functionOf(file, n, version));
+    await writeFile(join(folder, `module_${file}.py`), body.join('\n\n'));
+  }
+}
+
+const { modelDir, startRedis } = await clusterParts();
+const folder = await temporaryFolder('memory');
+const source = join(folder.path, 'source');
+await mkdir(join(folder.path, 'logs'));
+await writeSource(source, Array.from({ length: FILES }).keys(), 0);
+const server = await startRedis({ dataDir: join(folder.path, 'queue'), port: await stablePort() });
+const log = createLogger('bench', 'warn');
+const redis = await connectRedis({ url: server.url, patience: 'patient', log });
+const queue = new IndexQueue(redis);
+const { space } = await findModel(DEFAULT_MODEL, { modelDir });
+const worker = await MadeUpWorker.start(server.url, space);
+const { PATH, HOME } = process.env;
+const indexer = new KeptProcess({
+  name: 'indexer',
+  command: 'indexer',
+  logDir: join(folder.path, 'logs'),
+  restartDelayMs: 1_000,
+  env: {
+    PATH,
+    HOME,
+    LOG_LEVEL: 'info',
+    MODEL_DIR: modelDir,
+    DATA_DIR: folder.path,
+    REDIS_URL: server.url,
+    EMBEDDING_TIERS: 'cpu',
+    ...LEAN_MEMORY.env,
+    NODE_OPTIONS: LEAN_MEMORY.nodeOptions.join(' '),
+  },
+});
+indexer.bringUp();
+await indexer.whenReady();
+
+const writtenBytes = async (): Promise<number> =>
+  Number(/write_bytes: (\d+)/.exec(await readFile(`/proc/${indexer.pid}/io`, 'utf8'))?.[1]);
+
+async function indexOnce(name: string): Promise<number> {
+  const [before, writtenBefore, embeddedBefore] = [
+    await memoryOf(indexer.pid),
+    await writtenBytes(),
+    worker.texts,
+  ];
+  const { id } = await queue.add({
+    source: { type: 'directory', path: source },
+    collection: 'default',
+    repo: 'large',
+    mode: 'incremental',
+  });
+  const peak = { running: 0, publishing: 0 };
+  let job: IndexJob;
+  for (job = await queue.get(id); !isEnded(job.state); job = await queue.get(id)) {
+    const { nowMb } = await memoryOf(indexer.pid);
+    const phase = job.state === 'publishing' ? 'publishing' : 'running';
+    peak[phase] = Math.max(peak[phase], nowMb);
+    await wait(LOOK_MS);
+  }
+  const seconds = (Date.parse(job.finishedAt ?? '') - Date.parse(job.startedAt ?? '')) / 1_000;
+  const after = await memoryOf(indexer.pid);
+  console.log(
+    `${name}: ${job.state} ${job.error?.message ?? ''}, ${job.progress.files} files, ${job.progress.chunks} chunks, ` +
+      `${worker.texts - embeddedBefore} embedded, ${seconds.toFixed(1)} s; ` +
+      `${(((await writtenBytes()) - writtenBefore) / 1e6).toFixed(1)} MB written; indexer's resident memory in MB: ${before.nowMb} before, ` +
+      `${peak.running} at most while running, ${peak.publishing} while publishing, ${after.nowMb} after (own ${after.ownMb}), peak ${after.peakMb}`,
+  );
+  return seconds;
+}
+
+try {
+  const full = await indexOnce('first run');
+  await writeSource(
+    source,
+    Array.from({ length: CHANGED }, (_, n) => Math.floor((n * FILES) / CHANGED)),
+    1,
+  );
+  const changed = await indexOnce(`${CHANGED} files changed`);
+  const none = await indexOnce('nothing changed');
+  const share = (seconds: number): string => `${((seconds / full) * 100).toFixed(1)}%`;
+  console.log(
+    `of the first run's time: ${share(changed)} with ${CHANGED} files changed, ${share(none)} with none`,
+  );
+} finally {
+  await indexer.takeDown('SIGTERM');
+  await worker.close();
+  await queue.close();
+  redis.disconnect();
+  await server.stop();
+  await folder.remove();
+}
