@@ -34,7 +34,7 @@ export function patientStore(store: VectorStore, patience: Patience): VectorStor
       if (typeof member !== 'function') return member;
       return (...args: unknown[]) => {
         const call = (): unknown => Reflect.apply(member, target, args);
-        return name in PAGED
+        return Object.hasOwn(PAGED, name)
           ? patientPages(call as () => AsyncIterable<unknown>, patience)
           : patiently(call as () => Promise<unknown>, patience);
       };
