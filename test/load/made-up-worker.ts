@@ -53,7 +53,7 @@ export class MadeUpWorker {
     const worker = new MadeUpWorker(async () => {
       await receiver.close();
       await heartbeats.stop();
-      await clock.stop();
+      clock.stop();
       redis.disconnect();
     });
     return worker;

@@ -1,4 +1,5 @@
-import { AppError, toAppError } from '@embergate/contracts/errors.ts';
+import type { AppError } from '@embergate/contracts/errors.ts';
+import { toAppError } from '@embergate/contracts/errors.ts';
 import { spaceId, type EmbeddingSpace } from '@embergate/contracts/space.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
 import { BulkTransport, type BulkSend } from '@embergate/embedding/bulk-transport.ts';

@@ -197,7 +197,10 @@ class Move {
       const why = made.refused.get(row.embeddedHash) ?? madeSecond?.refused.get(row.embeddedHash);
       if (!why) throw new AppError('index_failed', `No vector came for ${row.path}:${row.startLine}.`);
       // Full text still finds it.
-      this.#progress.skip({ path: row.path, reason: `lines from ${row.startLine} on have no vector: ${why.message}` });
+      this.#progress.skip({
+        path: row.path,
+        reason: `lines from ${row.startLine} on have no vector: ${why.message}`,
+      });
       return { ...row, vector: null, secondVector: null, ...lexical };
     });
     await store.upsertRows(this.#successor, rows);

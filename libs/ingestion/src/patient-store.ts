@@ -1,4 +1,5 @@
 import { toAppError, type AppError, type ErrorCode } from '@embergate/contracts/errors.ts';
+import { isPaged } from '@embergate/vector-store/paged-methods.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -11,13 +12,6 @@ export interface Patience {
 }
 
 const AWAY: ReadonlySet<ErrorCode> = new Set(['store_down', 'store_busy']);
-type Paged = {
-  [Name in keyof VectorStore]: VectorStore[Name] extends (...args: never[]) => AsyncIterable<unknown>
-    ? Name
-    : never;
-}[keyof VectorStore];
-/** All of them: a method that is missing here would be awaited, and not read. */
-const PAGED = { stamps: true, visibleRows: true, unembedded: true } satisfies Record<Paged, true>;
 const FIRST_PAUSE_MS = 500;
 const MAX_PAUSE_MS = 15_000;
 const GROWTH = 1.7;
@@ -34,7 +28,7 @@ export function patientStore(store: VectorStore, patience: Patience): VectorStor
       if (typeof member !== 'function') return member;
       return (...args: unknown[]) => {
         const call = (): unknown => Reflect.apply(member, target, args);
-        return Object.hasOwn(PAGED, name)
+        return isPaged(name)
           ? patientPages(call as () => AsyncIterable<unknown>, patience)
           : patiently(call as () => Promise<unknown>, patience);
       };

@@ -193,10 +193,7 @@ export class RunPass {
   }
 
   /** Of the chunks that bring none: those that are known, and the rest from the model. */
-  async #firstVectors(
-    batch: NewChunk[],
-    known: ReadonlyMap<string, ChunkVectors>,
-  ): Promise<EmbeddedHashes> {
+  async #firstVectors(batch: NewChunk[], known: ReadonlyMap<string, ChunkVectors>): Promise<EmbeddedHashes> {
     const without = batch.filter(({ vector }) => vector === undefined);
     const missing = this.#toEmbed(without.filter(({ row }) => !known.has(row.embeddedHash)));
     const made = await embedHashes(this.#parts, missing, {
@@ -209,10 +206,7 @@ export class RunPass {
     return made;
   }
 
-  async #secondVectors(
-    batch: NewChunk[],
-    known: ReadonlyMap<string, ChunkVectors>,
-  ): Promise<EmbeddedHashes> {
+  async #secondVectors(batch: NewChunk[], known: ReadonlyMap<string, ChunkVectors>): Promise<EmbeddedHashes> {
     const missing = this.#toEmbed(batch.filter(({ row }) => !known.get(row.embeddedHash)?.secondVector));
     const made = await embedHashes(this.#parts.second as SpaceEmbedding, missing, {
       signal: this.#request.signal,

@@ -1,4 +1,5 @@
-import type { ChunkStamp, VectorStore } from '@embergate/vector-store/store.ts';
+import { isPaged } from '@embergate/vector-store/paged-methods.ts';
+import type { VectorStore } from '@embergate/vector-store/store.ts';
 
 interface Opened {
   store: VectorStore;
@@ -7,6 +8,8 @@ interface Opened {
   writes: number;
   isRetired: boolean;
 }
+
+const begin = (store: VectorStore): Opened => ({ store, calls: 0, writes: 0, isRetired: false });
 
 /**
  * A store that is opened anew after every so many upserts, and closed when the last call to it has ended: LanceDB's connection keeps
@@ -17,58 +20,79 @@ export async function createRenewedStore(
   open: () => Promise<VectorStore>,
   { writes = 64 }: { writes?: number } = {},
 ): Promise<VectorStore> {
-  let current = begin(await open());
-  let renewing: Promise<void> | undefined;
-
-  const end = async (opened: Opened): Promise<void> => {
-    opened.calls -= 1;
-    if (opened.isRetired && opened.calls === 0) await opened.store.close();
-  };
-  const renew = async (): Promise<void> => {
-    const old = current;
-    current = begin(await open());
-    old.isRetired = true;
-    old.calls += 1;
-    await end(old);
-  };
-  const taken = async (isWrite: boolean): Promise<Opened> => {
-    if (isWrite && current.writes >= writes) renewing ??= renew().finally(() => (renewing = undefined));
-    if (isWrite) await renewing;
-    current.calls += 1;
-    if (isWrite) current.writes += 1;
-    return current;
-  };
-  async function* stamps(
-    ...args: Parameters<VectorStore['stamps']>
-  ): AsyncGenerator<ChunkStamp[], void, undefined> {
-    const opened = await taken(false);
-    try {
-      yield* opened.store.stamps(...args);
-    } finally {
-      await end(opened);
-    }
-  }
-  const close = async (): Promise<void> => {
-    await renewing;
-    await current.store.close();
-  };
-  return new Proxy(current.store, {
-    get(first, name) {
-      if (name === 'stamps') return stamps;
-      if (name === 'close') return close;
-      const isCall = typeof Reflect.get(first, name, first) === 'function';
-      if (!isCall) return Reflect.get(first, name, first) as unknown;
-      return async (...args: unknown[]): Promise<unknown> => {
-        const opened = await taken(name === 'upsertRows');
-        try {
-          const call = Reflect.get(opened.store, name, opened.store) as (...given: unknown[]) => unknown;
-          return await call.apply(opened.store, args);
-        } finally {
-          await end(opened);
-        }
-      };
+  const first = await open();
+  const stores = new RenewedStores(open, { first, writes });
+  return new Proxy(first, {
+    get(_first, name) {
+      if (name === 'close') return () => stores.close();
+      const member: unknown = Reflect.get(first, name, first);
+      if (typeof member !== 'function') return member;
+      return isPaged(name)
+        ? (...args: unknown[]) => stores.read(name, args)
+        : (...args: unknown[]) => stores.call(name, args);
     },
   });
 }
 
-const begin = (store: VectorStore): Opened => ({ store, calls: 0, writes: 0, isRetired: false });
+class RenewedStores {
+  readonly #open: () => Promise<VectorStore>;
+  readonly #writes: number;
+  #current: Opened;
+  #renewing: Promise<void> | undefined;
+
+  constructor(open: () => Promise<VectorStore>, { first, writes }: { first: VectorStore; writes: number }) {
+    this.#open = open;
+    this.#writes = writes;
+    this.#current = begin(first);
+  }
+
+  async call(name: string | symbol, args: unknown[]): Promise<unknown> {
+    const opened = await this.#taken(name === 'upsertRows');
+    try {
+      return await apply(opened, name, args);
+    } finally {
+      await this.#end(opened);
+    }
+  }
+
+  async *read(name: string | symbol, args: unknown[]): AsyncGenerator<unknown, void, undefined> {
+    const opened = await this.#taken(false);
+    try {
+      yield* apply(opened, name, args) as AsyncIterable<unknown>;
+    } finally {
+      await this.#end(opened);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#renewing;
+    await this.#current.store.close();
+  }
+
+  async #taken(isWrite: boolean): Promise<Opened> {
+    if (isWrite && this.#current.writes >= this.#writes)
+      this.#renewing ??= this.#renew().finally(() => (this.#renewing = undefined));
+    if (isWrite) await this.#renewing;
+    this.#current.calls += 1;
+    if (isWrite) this.#current.writes += 1;
+    return this.#current;
+  }
+
+  async #renew(): Promise<void> {
+    const old = this.#current;
+    this.#current = begin(await this.#open());
+    old.isRetired = true;
+    old.calls += 1;
+    await this.#end(old);
+  }
+
+  async #end(opened: Opened): Promise<void> {
+    opened.calls -= 1;
+    if (opened.isRetired && opened.calls === 0) await opened.store.close();
+  }
+}
+
+function apply({ store }: Opened, name: string | symbol, args: unknown[]): unknown {
+  const method = Reflect.get(store, name, store) as (...given: unknown[]) => unknown;
+  return method.apply(store, args);
+}

@@ -32,9 +32,11 @@ export const adoptCollectionHandler =
     const [problem] = problems;
     if (problem || !source) throw problem ?? new AppError('vectors_invalid', 'There is no text to adopt.');
     const { collection, space } = preview;
+    const by = String(response.locals['keyName'] ?? '');
     const added = [];
     for (const { name } of preview.repos) {
-      added.push(await jobs.add({ source, collection, repo: name, mode: 'incremental', spaces: [space] }));
+      const payload = { source, collection, repo: name, mode: 'incremental' } as const;
+      added.push(await jobs.add({ ...payload, spaces: [space] }, by));
     }
     response.status(202).json({ data: added, nextCursor: null });
   };
