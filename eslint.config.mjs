@@ -28,6 +28,7 @@ const ROOMS = {
   // Of the ports an adapter sees only its own. How long batches take is what tiers are chosen by.
   'port:embedding': ['scope:contracts', 'scope:platform', 'scope:routing', 'port:embedding'],
   'port:vector-store': ['scope:contracts', 'scope:platform', 'port:vector-store'],
+  'port:rerank': ['scope:contracts', 'scope:platform', 'scope:routing', 'port:rerank'],
   'scope:testing': ['scope:contracts', 'scope:platform', 'scope:client', 'scope:port', 'scope:adapter'],
   'scope:app': [
     'scope:contracts',

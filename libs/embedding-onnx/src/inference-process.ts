@@ -3,7 +3,7 @@ import type { Lane } from '@embergate/contracts/tiers.ts';
 import type { Embedded } from '@embergate/embedding/backend.ts';
 import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { startHangTimer } from './hang-timer.ts';
+import { startHangTimer } from '@embergate/platform/hang-timer.ts';
 import type { FromChild, LoadModel, ToChild } from './protocol.ts';
 
 const CHILD = fileURLToPath(new URL('./inference-child.ts', import.meta.url));

@@ -2,8 +2,8 @@ import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { ApiError, type Verdict } from './api-error.ts';
 import { endpointOf, type Endpoint } from './endpoint.ts';
 import { networkFailure } from './network-failure.ts';
-import { readBounded } from './read-bounded.ts';
-import { retryAfterMs } from './retry-after.ts';
+import { readBounded } from '@embergate/platform/read-bounded.ts';
+import { retryAfterMs } from '@embergate/platform/retry-after.ts';
 import { openAiVectors, teiVectors, WrongVectors } from './vectors.ts';
 
 export interface EmbeddingApiOptions {

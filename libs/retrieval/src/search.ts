@@ -12,6 +12,7 @@ import { withTimeout } from '@embergate/platform/with-timeout.ts';
 import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
 import type { CollectionStamp, ScoredChunk, VectorStore } from '@embergate/vector-store/store.ts';
 import { fuse } from './fuse.ts';
+import { rerank, type RerankStage } from './rerank.ts';
 
 /** A query's vector, and what the response says of it. */
 export interface EmbeddedQuery {
@@ -43,6 +44,8 @@ export interface QueryEmbedder {
 export interface SearchParts {
   store: VectorStore;
   embedder: QueryEmbedder;
+  /** None: `rerank` is answered with a warning. */
+  rerank?: RerankStage | undefined;
   defaults: { deadlineMs: number; degradation: Degradation };
   signal?: AbortSignal | undefined;
 }
@@ -66,7 +69,7 @@ export async function search(parts: SearchParts, request: SearchRequest): Promis
   const stamp = await inTime(store.getCollection(request.collection));
   const degradation = request.degradation ?? defaults.degradation;
   const candidates = {
-    limit: request.mode === 'hybrid' ? CANDIDATES : request.limit,
+    limit: request.mode === 'hybrid' || request.rerank ? CANDIDATES : request.limit,
     filter: request.filter,
   };
   const warnings: Warning[] = [];
@@ -82,23 +85,23 @@ export async function search(parts: SearchParts, request: SearchRequest): Promis
   warnings.push(...embedded.warnings);
 
   const searchStartedAt = performance.now();
-  const results = await inTime(retrieve(parts, request, { embedded, lexicalSearch, candidates }));
-  if (request.rerank) {
-    warnings.push({
-      code: 'rerank_skipped',
-      message: 'This deployment has no reranker; results are in fusion order.',
-    });
-  }
-  const now = performance.now();
+  const found = await inTime(retrieve(parts, request, { embedded, lexicalSearch, candidates }));
+  const searchMs = performance.now() - searchStartedAt;
+  const asked = { query: request.query, until: startedAt + deadlineMs, signal: parts.signal };
+  const reranked = request.rerank
+    ? await rerank(parts.rerank, found, asked)
+    : { chunks: found, warnings: [], ms: 0 };
+  warnings.push(...reranked.warnings);
+  const results = reranked.chunks;
   return {
     results: results.slice(0, request.limit).map((chunk) => ({ ...chunk, score: round(chunk.score, 6) })),
     embedding: embedded.report,
     warnings,
     timingsMs: {
       ...embedded.timingsMs,
-      search: round(now - searchStartedAt, 3),
-      rerank: 0,
-      total: round(now - startedAt, 3),
+      search: round(searchMs, 3),
+      rerank: round(reranked.ms, 3),
+      total: round(performance.now() - startedAt, 3),
     },
   };
 }
