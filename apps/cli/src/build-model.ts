@@ -1,4 +1,5 @@
-import { buildCheckout, expectBuildFolder, type BuildVariant } from '@embergate/models/build-checkout.ts';
+import { buildCheckout, type BuildVariant } from '@embergate/models/build-checkout.ts';
+import { expectBuildFolder } from '@embergate/models/build-folder.ts';
 import { readCheckout } from '@embergate/models/checkout.ts';
 import type { InstalledModel } from '@embergate/models/installed-model.ts';
 import cliProgress from 'cli-progress';

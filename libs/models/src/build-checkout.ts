@@ -1,22 +1,12 @@
-import { AppError } from '@embergate/contracts/errors.ts';
-import { NewFolder } from '@embergate/platform/new-folder.ts';
-import { copyFile, readdir } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
+import { buildBeside, copyTokenizer } from './build-folder.ts';
 import { ONNX_FILE, writeManifest, writeWhole } from './build.ts';
 import { Checkpoint } from './checkpoint.ts';
 import type { Checkout } from './checkout.ts';
-import { sha256OfFile } from './file-hash.ts';
-import {
-  describe,
-  MANIFEST_FILE,
-  MANIFEST_VERSION,
-  type InstalledModel,
-  type ModelManifest,
-} from './installed-model.ts';
+import { describe, MANIFEST_VERSION, type InstalledModel, type ModelManifest } from './installed-model.ts';
 import { encoderGraph } from './encoder-graph.ts';
 import { placeEncoderWeights } from './encoder-weights.ts';
 import { encodeOnnxModel, FLOAT16, type Graph } from './onnx-writer.ts';
-import { refused } from './partial-file.ts';
 import type { Precision } from './placed-weights.ts';
 import { qwen2Graph } from './qwen2-graph.ts';
 import { placeQwen2Weights } from './qwen2-weights.ts';
@@ -36,7 +26,8 @@ const DECODER_BLOCKS = { int4: 128, int8: 64 };
  */
 const ENCODER_BLOCK = 32;
 
-function precisionOf(variant: BuildVariant, { kind }: Checkout['shape']): Precision {
+/** How the weights of a variant are stored. */
+export function precisionOf(variant: BuildVariant, { kind }: Pick<Checkout['shape'], 'kind'>): Precision {
   if (variant === 'fp32') return { kind: 'float32' };
   if (variant === 'fp16') return { kind: 'float16' };
   const bits = variant === 'int4' ? 4 : 8;
@@ -45,7 +36,6 @@ function precisionOf(variant: BuildVariant, { kind }: Checkout['shape']): Precis
 
 const WEIGHTS_FILE = 'weights.bin';
 const HALF_ATTENTION_FILE = 'model.half.onnx';
-const TOKENIZER_FILE = 'tokenizer.json';
 
 export interface BuildOptions {
   variant: BuildVariant;
@@ -57,23 +47,17 @@ export interface BuildOptions {
 }
 
 /**
- * Builds an ONNX model out of a Hugging Face checkout, layer by layer: the checkout may be larger than the memory. It is written
- * beside `out` and renamed when it is complete, so that no half-built model is ever used, and an older one until then.
+ * Builds an ONNX model out of a Hugging Face checkout, layer by layer: the checkout may be larger than the memory. No half-built
+ * model is ever used ({@link buildBeside}).
  * Errors: `model_damaged`, `model_not_found`, `storage_full`, `usage` where `out` holds something else; the signal's reason.
  */
 export async function buildCheckout(checkout: Checkout, options: BuildOptions): Promise<InstalledModel> {
   const out = resolve(options.out);
-  await expectBuildFolder(out);
-  const checkpoint = await Checkpoint.open(checkout.folder);
-  const folder = await NewFolder.make(out).catch(refused(dirname(out)));
-  try {
-    const manifest = await buildIn(folder.path, { checkout, checkpoint, options });
-    await folder.takePlace().catch(refused(out));
-    return describe(manifest, out);
-  } catch (error) {
-    await folder.drop();
-    throw error;
-  }
+  const manifest = await buildBeside(out, async (folder) => {
+    const checkpoint = await Checkpoint.open(checkout.folder);
+    return buildIn(folder, { checkout, checkpoint, options });
+  });
+  return describe(manifest, out);
 }
 
 interface Build {
@@ -95,6 +79,7 @@ async function buildIn(folder: string, { checkout, checkpoint, options }: Build)
     const half = halfAttention && [
       await writeWhole(folder, HALF_ATTENTION_FILE, encodeOnnxModel(halfAttention)),
     ];
+    const tokenizer = await copyTokenizer(checkout.folder, folder);
     const manifest: ModelManifest = {
       manifestVersion: MANIFEST_VERSION,
       name: space.model,
@@ -104,12 +89,12 @@ async function buildIn(folder: string, { checkout, checkpoint, options }: Build)
       variant,
       onnxFile: ONNX_FILE,
       ...(half && { halfAttentionFile: HALF_ATTENTION_FILE }),
-      tokenizerFile: TOKENIZER_FILE,
+      tokenizerFile: tokenizer.path,
       files: [
         await writeWhole(folder, ONNX_FILE, encodeOnnxModel(graph)),
         ...(half ?? []),
         await file.finish(),
-        await copyTokenizer(checkout.folder, folder),
+        tokenizer,
       ],
     };
     await writeManifest(folder, manifest);
@@ -137,24 +122,4 @@ async function graphsOf(
   const graph = qwen2Graph(shape, weights);
   if (parts.precision.kind === 'float16') return { graph };
   return { graph, halfAttention: qwen2Graph(shape, weights, { attention: FLOAT16 }) };
-}
-
-async function copyTokenizer(from: string, to: string): Promise<ModelManifest['files'][number]> {
-  const source = join(from, TOKENIZER_FILE);
-  const copy = join(to, TOKENIZER_FILE);
-  await copyFile(source, copy).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ENOENT') return refused(to)(error);
-    throw new AppError('model_damaged', `The checkout in ${from} has no ${TOKENIZER_FILE}.`);
-  });
-  return { path: TOKENIZER_FILE, ...(await sha256OfFile(copy)) };
-}
-
-/** Errors: `usage` where the folder holds something that is no build. */
-export async function expectBuildFolder(out: string): Promise<void> {
-  const found: string[] = await readdir(out).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
-    throw new AppError('usage', `${out} is no folder that can be written: ${error.message}`);
-  });
-  if (found.length > 0 && !found.includes(MANIFEST_FILE))
-    throw new AppError('usage', `${out} is not empty, and not a built model. Choose another folder.`);
 }

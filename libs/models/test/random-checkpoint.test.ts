@@ -4,7 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readSafetensors } from '../src/safetensors.ts';
-import { SMALL_BERT, SMALL_NOMIC, SMALL_QWEN2 } from '@embergate/testing/random-architectures.ts';
+import {
+  SMALL_BERT,
+  SMALL_CROSS_ENCODER,
+  SMALL_NOMIC,
+  SMALL_QWEN2,
+} from '@embergate/testing/random-architectures.ts';
 import { writeRandomCheckpoint } from '@embergate/testing/random-checkpoint.ts';
 
 let parent: string;
@@ -25,13 +30,19 @@ async function tensorsIn(path: string) {
   );
 }
 
-// Printed by reference/qwen2_reference.py and encoder_reference.py: the goldens beside them hold for these weights only.
+// Printed by reference/{qwen2,encoder,cross_encoder}_reference.py: the goldens beside them hold for these weights only.
 test.each([
   ['Qwen2', SMALL_QWEN2, 'F32', 'b0329720a3af2319fb895d84ad9d5f844a893ab2a3ef0e1662522fecf7309f15'],
   ['Qwen2', SMALL_QWEN2, 'BF16', '6bc555abb41e210af20e0a8b14c570671e78b245152262b06aface8d20764e29'],
   ['Qwen2', SMALL_QWEN2, 'F16', '09baf4afc16e1c512098c219533e32a1e1240352c761e03d32a45c1ee45412b5'],
   ['BERT', SMALL_BERT, 'F32', 'd6a10e02691ec7dbb1f06d0e4cf3ec1b4a070c1f22fdd7d910ac056cbab9b7b3'],
   ['nomic_bert', SMALL_NOMIC, 'F32', 'e3011c0848dfb7dc8c37a7d550c48cb95577be9bbc0c4d6cdda3311606feb2de'],
+  [
+    'cross-encoder',
+    SMALL_CROSS_ENCODER,
+    'F32',
+    '3b09664329fa1a3fe272d427fa954ab6fab6784fa6dc9a75d91a9f5a163d748c',
+  ],
 ] as const)(
   'the checkpoint of %s is the one that the reference vectors were computed with',
   async (name, shape, type, sum) => {

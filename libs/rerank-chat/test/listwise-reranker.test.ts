@@ -1,7 +1,7 @@
 import { createLogger, type Logger } from '@embergate/platform/logs.ts';
 import { describeReranker } from '@embergate/rerank/conformance.ts';
 import { RerankSkipped } from '@embergate/rerank/reranker.ts';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ListwiseReranker } from '../src/listwise-reranker.ts';
 import { byWorth, FakeChatServer, ordered, reply, says } from './fake-chat-server.ts';
 
@@ -37,7 +37,24 @@ const whySkipped = (work: Promise<unknown>): Promise<RerankSkipped> =>
     (error: unknown) => (error instanceof RerankSkipped ? error : Promise.reject(error as Error)),
   );
 
-describeReranker('A listwise model behind a chat API', async () => open().reranker);
+describe('with a server of its own', () => {
+  let shared: FakeChatServer;
+  beforeAll(async () => {
+    shared = await FakeChatServer.start();
+  });
+  afterAll(() => shared.stop());
+  describeReranker(
+    'A listwise model behind a chat API',
+    async () =>
+      // Closed by the suite.
+      new ListwiseReranker({
+        address: shared.url,
+        model: 'm',
+        maxPassages: 100,
+        log: createLogger('test', 'silent'),
+      }),
+  );
+});
 
 describe('a listwise model', () => {
   it('is asked in the words of its training, with the texts of a window and nothing else', async () => {

@@ -19,6 +19,8 @@ export interface EncoderShape extends Omit<Qwen2Shape, 'kvHeads'> {
   kind: 'bert' | 'nomic_bert';
   pooling: 'mean' | 'cls';
   normalize: boolean;
+  /** BERT alone: a cross-encoder, with a pooler and one output, which ranks pairs and embeds nothing. */
+  ranksPairs?: boolean;
 }
 
 /** Small enough for a test, and with all that a large one has: grouped heads, several layers, outlier features. */
@@ -44,6 +46,8 @@ export const SMALL_BERT: EncoderShape = {
   normalize: true,
 };
 
+export const SMALL_CROSS_ENCODER: EncoderShape = { ...SMALL_BERT, ranksPairs: true };
+
 export const SMALL_NOMIC: EncoderShape = { ...SMALL_BERT, kind: 'nomic_bert', positions: 2048 };
 
 export interface Tensor {
@@ -60,6 +64,7 @@ const times = (layers: number, of: (index: number) => Tensor[]): Tensor[] =>
 
 export function tensorsOf(shape: Qwen2Shape | EncoderShape): Tensor[] {
   if (!('kind' in shape)) return qwen2Tensors(shape);
+  if (shape.ranksPairs) return crossEncoderTensors(shape);
   return shape.kind === 'bert' ? bertTensors(shape) : nomicTensors(shape);
 }
 
@@ -114,6 +119,19 @@ function bertTensors({ hidden, inner, layers, vocabulary, positions }: EncoderSh
   ];
 }
 
+/** As transformers names the tensors of BertForSequenceClassification. */
+function crossEncoderTensors(shape: EncoderShape): Tensor[] {
+  const { hidden } = shape;
+  const bert = bertTensors(shape).map((part) => ({ ...part, name: `bert.${part.name}` }));
+  return [
+    ...bert,
+    tensor('linear', 'bert.pooler.dense.weight', hidden, hidden),
+    tensor('bias', 'bert.pooler.dense.bias', hidden),
+    tensor('linear', 'classifier.weight', 1, hidden),
+    tensor('bias', 'classifier.bias', 1),
+  ];
+}
+
 function nomicTensors({ hidden, inner, layers, vocabulary }: EncoderShape): Tensor[] {
   return [
     tensor('embedding', 'embeddings.word_embeddings.weight', vocabulary, hidden),
@@ -134,6 +152,8 @@ function nomicTensors({ hidden, inner, layers, vocabulary }: EncoderShape): Tens
 /** The contents of the configuration files, by their names. */
 export function configsOf(shape: Qwen2Shape | EncoderShape, type: WeightType): Record<string, object> {
   const isEncoder = 'kind' in shape;
+  if (isEncoder && shape.ranksPairs)
+    return { 'config.json': { ...configOf(shape), torch_dtype: TORCH_TYPES[type] } };
   const pooling = isEncoder ? shape.pooling : 'last';
   const kinds = { Transformer: '', Pooling: '1_Pooling', Normalize: '2_Normalize' };
   const modules = Object.entries(kinds).map(([name, path], idx) => {
@@ -169,7 +189,8 @@ function configOf(shape: Qwen2Shape | EncoderShape): object {
   };
   if ('kind' in shape)
     return {
-      architectures: ['BertModel'],
+      architectures: [shape.ranksPairs ? 'BertForSequenceClassification' : 'BertModel'],
+      ...(shape.ranksPairs && { id2label: { '0': 'LABEL_0' } }),
       model_type: 'bert',
       ...common,
       type_vocab_size: 2,
