@@ -3,6 +3,7 @@ import {
   gatewaySettings,
   modelSettings,
   redisSettings,
+  rerankSettings,
   storeSettings,
   workerSettings,
 } from '@embergate/contracts/settings.ts';
@@ -16,6 +17,7 @@ export const cliSettings = z.object({
   ...storeSettings,
   ...modelSettings,
   ...gatewaySettings,
+  ...rerankSettings,
   EMBEDDING_DEVICE: workerSettings.EMBEDDING_DEVICE,
   REDIS_URL: redisSettings.REDIS_URL.optional(),
   EMBERGATE_SOURCE: z.string().optional(),

@@ -2,6 +2,7 @@ import { AppError } from '@embergate/contracts/errors.ts';
 import type { Cluster } from '@embergate/contracts/http-cluster.ts';
 import type { Degradation } from '@embergate/contracts/http-search.ts';
 import { openApiDocument } from '@embergate/contracts/openapi.ts';
+import type { RerankerChoice } from '@embergate/contracts/reranker-choice.ts';
 import type { ServedModel } from '@embergate/contracts/served-models.ts';
 import type { StoreChoice } from '@embergate/contracts/settings.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
@@ -17,6 +18,7 @@ import type { VectorStore } from '@embergate/vector-store/store.ts';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createApp } from './app.ts';
+import { composeRerank } from './compose-rerank.ts';
 import { composeSpace } from './compose-space.ts';
 import { loadApiKeys } from './http/auth.ts';
 import { isLoopback } from './http/guard.ts';
@@ -62,6 +64,8 @@ export interface GatewayParts {
   queryDeadlineMs: number;
   hedgePercent: number;
   degradation: Degradation;
+  /** Null: none. */
+  reranker: RerankerChoice | null;
   indexRoots: readonly string[];
   apiKeysFile: string | undefined;
 }
@@ -95,6 +99,8 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
   lifecycle.onClose('store', () => store.close());
 
   const metrics = createGatewayMetrics();
+  const { reranker: choice, modelDir, catalogFile } = parts;
+  const rerank = await composeRerank({ choice, modelDir, catalogFile, log, lifecycle, metrics });
   const shared = { ...parts, redis, clock, sender, workers, store, metrics };
   const served: ServedSpace[] = [];
   for (const [index, one] of models.entries())
@@ -109,7 +115,7 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
     keys,
     log,
     handlers: {
-      search: searchHandler({ store, embedder: spaces, defaults }, metrics),
+      search: searchHandler({ store, embedder: spaces, rerank, defaults }, metrics),
       embeddings: embeddingsHandler({ spaces, defaults, metrics }),
       models: modelsHandler(spaces),
       createIndexJob: createIndexJobHandler({

@@ -1,3 +1,4 @@
+import { chooseReranker } from '@embergate/contracts/reranker-choice.ts';
 import {
   chooseStore,
   gatewaySettings,
@@ -5,6 +6,7 @@ import {
   logSettings,
   modelSettings,
   redisSettings,
+  rerankSettings,
   storeSettings,
 } from '@embergate/contracts/settings.ts';
 import { defaultModelDir } from '@embergate/models/installed-model.ts';
@@ -24,6 +26,7 @@ const settings = z.object({
   ...storeSettings,
   ...modelSettings,
   ...gatewaySettings,
+  ...rerankSettings,
 });
 
 await runProcess({
@@ -47,6 +50,7 @@ await runProcess({
       queryDeadlineMs: config.QUERY_DEADLINE_MS,
       hedgePercent: config.QUERY_HEDGE_PERCENT,
       degradation: config.DEGRADATION,
+      reranker: chooseReranker(config),
       indexRoots: indexRoots(
         config.INDEX_ROOTS,
         isLoopback(config.GATEWAY_HOST) && config.API_KEYS_FILE === undefined,

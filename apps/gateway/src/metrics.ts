@@ -15,6 +15,8 @@ export interface GatewayMetrics {
   demandTokens: Counter;
   cacheLookups: Counter;
   searchSeconds: Histogram;
+  reranks: Counter;
+  rerankSeconds: Histogram;
 }
 
 /** The metrics of the contract that this gateway can know. */
@@ -59,6 +61,25 @@ export function createGatewayMetrics(): GatewayMetrics {
       help: 'Seconds a search took',
       labelNames: ['mode'],
       buckets: SECONDS,
+      registers,
+    }),
+    ...rerankMetrics(registers),
+  };
+}
+
+function rerankMetrics(registers: Registry[]): Pick<GatewayMetrics, 'reranks' | 'rerankSeconds'> {
+  return {
+    reranks: new Counter({
+      name: 'embergate_rerank_requests_total',
+      help: 'Lists that were to be reranked by outcome (done, shortened, or why not)',
+      labelNames: ['outcome'],
+      registers,
+    }),
+    rerankSeconds: new Histogram({
+      name: 'embergate_rerank_seconds',
+      help: 'Seconds that reranking took of a search, by outcome',
+      labelNames: ['outcome'],
+      buckets: [...SECONDS, 30],
       registers,
     }),
   };

@@ -32,6 +32,17 @@ const url = (...protocols: string[]) =>
     error: `must be a URL that starts with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
   });
 
+/** An API that is not ours: a key in its address would be in every log. */
+const apiUrl = (keySetting: string) =>
+  url('http:', 'https:').refine(
+    (text) => !URL.canParse(text) || new URL(text).username + new URL(text).password === '',
+    { error: `must not hold a user or password; ${keySetting} is for a key` },
+  );
+/** What no header can hold would be quoted by the error that says so. */
+const apiKey = z
+  .string()
+  .regex(/^[\x21-\x7e]+$/, { error: 'must be of printable ASCII characters without spaces' });
+
 export const logSettings = { LOG_LEVEL: choice(LOG_LEVEL_NAMES).default('info') };
 
 export const redisSettings = { REDIS_URL: url('redis:', 'rediss:') };
@@ -82,21 +93,22 @@ export const gatewaySettings = {
   API_KEYS_FILE: z.string().optional(),
 };
 
+export const rerankSettings = {
+  RERANKER: z.string().optional(),
+  RERANK_DEADLINE_MS: integer(1, 600_000).optional(),
+  RERANK_CANDIDATES: integer(2, 100).optional(),
+  RERANK_URL: apiUrl('RERANK_API_KEY').optional(),
+  RERANK_API_KEY: apiKey.optional(),
+  RERANK_MODEL: z.string().optional(),
+};
+
 export const workerSettings = {
   WORKER_TIER: choice(TIER_NAMES).default('cpu'),
   EMBEDDING_DEVICE: choice(EMBEDDING_DEVICES).default('auto'),
   ALIGNMENT_MIN_COSINE: share.default(0.95),
   ALIGNMENT_MIN_OVERLAP: share.default(0.5),
-  REMOTE_EMBEDDING_URL: url('http:', 'https:')
-    .refine((text) => !URL.canParse(text) || new URL(text).username + new URL(text).password === '', {
-      error: 'must not hold a user or password; REMOTE_EMBEDDING_API_KEY is for a key',
-    })
-    .optional(),
-  // What no header can hold would be quoted by the error that says so.
-  REMOTE_EMBEDDING_API_KEY: z
-    .string()
-    .regex(/^[\x21-\x7e]+$/, { error: 'must be of printable ASCII characters without spaces' })
-    .optional(),
+  REMOTE_EMBEDDING_URL: apiUrl('REMOTE_EMBEDDING_API_KEY').optional(),
+  REMOTE_EMBEDDING_API_KEY: apiKey.optional(),
   REMOTE_EMBEDDING_MODEL: z.string().optional(),
 };
 
@@ -107,6 +119,7 @@ export const SETTING_NAMES: readonly string[] = [
   storeSettings,
   modelSettings,
   gatewaySettings,
+  rerankSettings,
   workerSettings,
 ].flatMap((settings) => Object.keys(settings));
 

@@ -35,7 +35,7 @@ const GRACE_MS = 25;
 /** A stage of a deployment without a reranker. */
 const ABSENT: Warning = {
   code: 'rerank_skipped',
-  message: 'This deployment has no reranker (RERANKER); results are in fusion order.',
+  message: 'This deployment has no reranker (see RERANKER); results are in fusion order.',
 };
 
 /**
