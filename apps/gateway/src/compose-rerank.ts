@@ -8,6 +8,7 @@ import type { GatewayMetrics } from './metrics.ts';
 
 export interface RerankParts {
   choice: RerankerChoice | null;
+  modelDir: string;
   catalogFile: string | undefined;
   log: Logger;
   lifecycle: Lifecycle;
@@ -36,13 +37,16 @@ export async function composeRerank(parts: RerankParts): Promise<RerankStage | u
 }
 
 /** Only the adapter in use is loaded. */
-async function openReranker(choice: RerankerChoice, { catalogFile, log }: RerankParts): Promise<Reranker> {
+async function openReranker(
+  choice: RerankerChoice,
+  { modelDir, catalogFile, log }: RerankParts,
+): Promise<Reranker> {
   const { maxPassages } = choice;
   if (choice.kind === 'chat') {
     const { ListwiseReranker } = await import('@embergate/rerank-chat/listwise-reranker.ts');
     return new ListwiseReranker({ ...choice, address: choice.url, log });
   }
-  const model = await findReranker(choice.folder, { catalogFile });
+  const model = await findReranker(choice.model, { modelDir, catalogFile });
   const { CrossEncoder } = await import('@embergate/rerank-onnx/cross-encoder.ts');
   return CrossEncoder.create({ ...model, maxPassages, log });
 }

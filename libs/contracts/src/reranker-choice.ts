@@ -3,10 +3,12 @@ import { AppError } from './errors.ts';
 import type { rerankSettings } from './settings.ts';
 
 /** What a deployment reranks with, how many candidates, and how long it may take within a search. */
-export type RerankerChoice = { maxPassages: number; deadlineMs: number } & (
-  | { kind: 'cross-encoder'; folder: string }
-  | { kind: 'chat'; url: string; apiKey: string | undefined; model: string }
-);
+export type RerankerChoice = { maxPassages: number; deadlineMs: number } &
+  /** A name of the catalog, or a folder. */
+  (
+    | { kind: 'cross-encoder'; model: string }
+    | { kind: 'chat'; url: string; apiKey: string | undefined; model: string }
+  );
 
 /** What two cores do of a small model's work in a second is fewer. */
 const CROSS_ENCODER = { maxPassages: 50, deadlineMs: 1_000 };
@@ -36,6 +38,6 @@ export function chooseReranker(config: z.infer<z.ZodObject<typeof rerankSettings
     maxPassages: config.RERANK_CANDIDATES ?? defaults.maxPassages,
     deadlineMs: config.RERANK_DEADLINE_MS ?? defaults.deadlineMs,
   };
-  if (url === undefined) return { ...common, kind: 'cross-encoder', folder: reranker };
+  if (url === undefined) return { ...common, kind: 'cross-encoder', model: reranker };
   return { ...common, kind: 'chat', url, apiKey, model: config.RERANK_MODEL ?? DEFAULT_CHAT_MODEL };
 }

@@ -12,7 +12,7 @@ it.each([
   [
     'a model of a folder',
     { RERANKER: '/models/ranks' },
-    { kind: 'cross-encoder', folder: '/models/ranks', maxPassages: 50, deadlineMs: 1_000 },
+    { kind: 'cross-encoder', model: '/models/ranks', maxPassages: 50, deadlineMs: 1_000 },
   ],
   [
     'a chat API, if its address is all that is said',

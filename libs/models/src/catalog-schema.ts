@@ -118,6 +118,14 @@ const rerankerModelSchema = z.strictObject({
   kind: z.literal('reranker'),
   name: fileNameSchema,
   revision: revisionSchema,
+  /** BERT with one output, which is built and run here. Without it a reranker is fetched only, for a server of the user's. */
+  crossEncoder: z
+    .strictObject({
+      parameters: z.int().positive(),
+      /** The preferred one first. */
+      variants: z.array(variantSchema).min(1),
+    })
+    .optional(),
 });
 export type RerankerModel = z.infer<typeof rerankerModelSchema>;
 
@@ -138,7 +146,7 @@ export const revisionOf = (model: CatalogModel): string =>
 
 /** The variants that a model can be built at, the preferred one first. */
 export function variantsOf(model: CatalogModel): readonly string[] {
-  if (model.kind === 'reranker') return [];
+  if (model.kind === 'reranker') return model.crossEncoder?.variants ?? [];
   return isDirect(model) ? ['fp32'] : model.variants;
 }
 

@@ -127,6 +127,17 @@ const MODELS: (DirectModel | OwnModel)[] = [
   },
   {
     kind: 'reranker',
+    name: 'ms-marco-MiniLM-L6-v2',
+    // As several public repositories pin it. Trained on questions and web passages, not on code.
+    revision: 'c5ee24cb16019beea0893ab7796b1df96625c6b8',
+    license: 'Apache-2.0',
+    maxTokens: 512,
+    crossEncoder: { parameters: 22_700_000, variants: ['fp32', 'int8'] },
+    downloadBytes: 91_000_000,
+    sources: { hub: 'cross-encoder/ms-marco-MiniLM-L6-v2' },
+  },
+  {
+    kind: 'reranker',
     name: 'CodeRankLLM',
     // A commit of the hub's history of the repository; later ones, as the hub lists them, change the model card only.
     revision: '6f4cc2c6d838c6113ba3bed0c88ff0aa818b68f8',

@@ -2,9 +2,10 @@ import { AppError } from '@embergate/contracts/errors.ts';
 import { readFile, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
-import { fileNameSchema, nameOf, sha256Schema } from './catalog-schema.ts';
+import { fileNameSchema, nameOf, sha256Schema, variantsOf, type CatalogModel } from './catalog-schema.ts';
 import { readJson } from './checkpoint.ts';
 import { sha256OfFile } from './file-hash.ts';
+import { variantFolder } from './model-layout.ts';
 import { readCatalog } from './own-catalog.ts';
 
 /** Written last: a folder with it holds a complete cross-encoder. */
@@ -45,36 +46,57 @@ const ONNX_FILES = ['model.onnx', 'onnx/model.onnx'];
 const MAX_TOKENS = 512;
 
 /**
- * The cross-encoder in that folder: one that `model build` made, or somebody else's ONNX model with its `tokenizer.json`. Of a build all
- * files are read and their sums compared.
- * Errors: `model_not_found` for what is no such folder, `config_invalid` for a model of the catalog, `model_damaged`, `checksum_mismatch`.
+ * The cross-encoder of that catalog name, at the first of its variants that is installed, or the one in that folder: one that `model build`
+ * made, or somebody else's ONNX model with its `tokenizer.json`. Of a build all files are read and their sums compared.
+ * Errors: `model_not_installed` with the command that fetches it, `model_not_found` for what is neither, `config_invalid` for a model of the
+ * catalog that is no cross-encoder, `model_damaged`, `checksum_mismatch`.
  */
 export async function findReranker(
-  folderOrName: string,
-  { catalogFile }: { catalogFile: string | undefined },
+  nameOrFolder: string,
+  { modelDir, catalogFile }: { modelDir: string; catalogFile: string | undefined },
 ): Promise<InstalledReranker> {
-  const entry = (await readCatalog(catalogFile)).find((model) => nameOf(model) === folderOrName);
-  if (entry) throw notHere(folderOrName, entry.kind);
-  const folder = resolve(folderOrName);
+  const entry = (await readCatalog(catalogFile)).find((model) => nameOf(model) === nameOrFolder);
+  if (entry) return findInCatalog(entry, modelDir);
+  const folder = resolve(nameOrFolder);
   const manifest = await readManifest(folder);
   if (manifest) return verified(manifest, folder);
   for (const file of ONNX_FILES) {
     if (await isFile(join(folder, file))) return ownModel(folder, file);
   }
   const hasWeights = await isFile(join(folder, 'config.json'));
-  const what = `RERANKER is ${JSON.stringify(folderOrName)}, and ${folder} holds no cross-encoder`;
+  const what = `RERANKER is ${JSON.stringify(nameOrFolder)}, and ${folder} holds no cross-encoder`;
   const advice = hasWeights
     ? `Build it first: npx embergate model build ${folder} --variant fp32 --out FOLDER, and name that folder.`
-    : `It takes none, chat, or a folder with ${RERANKER_MANIFEST_FILE}, or with model.onnx and tokenizer.json.`;
+    : `It takes none, chat, a name of the catalog, or a folder with ${RERANKER_MANIFEST_FILE}, or with model.onnx and tokenizer.json.`;
   throw new AppError('model_not_found', `${what}. ${advice}`);
 }
 
-function notHere(name: string, kind: 'embedding' | 'reranker'): AppError {
-  const what =
-    kind === 'embedding'
-      ? `${name} makes vectors: it is no reranker`
-      : `${name} is a language model, which is not run here: serve it, and set RERANKER=chat and RERANK_URL`;
-  return new AppError('config_invalid', `RERANKER is "${name}". ${what}.`);
+async function findInCatalog(entry: CatalogModel, modelDir: string): Promise<InstalledReranker> {
+  const name = nameOf(entry);
+  if (entry.kind === 'embedding')
+    throw new AppError('config_invalid', `RERANKER is "${name}", which makes vectors: it is no reranker.`);
+  if (!entry.crossEncoder) {
+    const advice =
+      'It is a language model, which is not run here: serve it, and set RERANKER=chat and RERANK_URL.';
+    throw new AppError('config_invalid', `RERANKER is "${name}". ${advice}`);
+  }
+  for (const variant of variantsOf(entry)) {
+    const found = await findRerankerBuild(entry, variant, modelDir);
+    if (found) return found;
+  }
+  const advice = `Fetch it with: npx embergate model pull ${name}`;
+  throw new AppError('model_not_installed', `The reranker ${name} is not in ${modelDir}. ${advice}`);
+}
+
+/** One variant of a cross-encoder of the catalog; null where it is not installed. Errors: `model_damaged`, `checksum_mismatch`. */
+export async function findRerankerBuild(
+  entry: CatalogModel,
+  variant: string,
+  modelDir: string,
+): Promise<InstalledReranker | null> {
+  const folder = variantFolder(modelDir, entry, variant);
+  const manifest = await readManifest(folder);
+  return manifest && verified(manifest, folder);
 }
 
 async function readManifest(folder: string): Promise<RerankerManifest | null> {

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { isDirect, nameOf, revisionOf, type CatalogModel, type EmbeddingModel } from './catalog-schema.ts';
+import { isDirect, nameOf, revisionOf, type CatalogModel } from './catalog-schema.ts';
 
 /*
  * MODEL_DIR/NAME/REVISION/             a model that is built beside its files, such as the default one
@@ -15,7 +15,7 @@ const CHECKOUT = 'checkout';
 export const revisionFolder = (modelDir: string, model: CatalogModel): string =>
   join(modelDir, nameOf(model), revisionOf(model).slice(0, REVISION_DIGITS));
 
-export const variantFolder = (modelDir: string, model: EmbeddingModel, variant: string): string =>
+export const variantFolder = (modelDir: string, model: CatalogModel, variant: string): string =>
   isDirect(model) ? revisionFolder(modelDir, model) : join(revisionFolder(modelDir, model), variant);
 
 export const checkoutFolder = (modelDir: string, model: CatalogModel): string =>

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildCrossEncoder } from '../src/build-cross-encoder.ts';
 import { isCrossEncoder, readCrossEncoder } from '../src/cross-encoder-checkout.ts';
 import { findReranker } from '../src/installed-reranker.ts';
+import { pullReranker } from '../src/pull-reranker.ts';
 
 interface Golden {
   ids: number[];
@@ -38,7 +39,7 @@ async function written(shape = SMALL_CROSS_ENCODER): Promise<string> {
 }
 const build = async (variant: 'fp32' | 'int8' | 'int4', from = checkout, out = newFolder()) =>
   buildCrossEncoder(await readCrossEncoder(from), { variant, out });
-const find = (folder: string) => findReranker(folder, { catalogFile: undefined });
+const find = (folder: string) => findReranker(folder, { modelDir: root.path, catalogFile: undefined });
 
 async function logits(onnxPath: string, batch: readonly Golden[]): Promise<number[]> {
   const session = await InferenceSession.create(onnxPath, { intraOpNumThreads: 1, logSeverityLevel: 4 });
@@ -136,10 +137,46 @@ describe('what RERANKER names', () => {
   it.each([
     ['a checkout that is not built', () => checkout, 'model_not_found', 'npx embergate model build'],
     ['nothing that is there', () => join(root.path, 'none'), 'model_not_found', 'holds no cross-encoder'],
+    [
+      'one of the catalog that is not there',
+      () => 'ms-marco-MiniLM-L6-v2',
+      'model_not_installed',
+      'model pull',
+    ],
     ['a model that embeds', () => 'all-MiniLM-L6-v2', 'config_invalid', 'it is no reranker'],
     ['a language model', () => 'CodeRankLLM', 'config_invalid', 'RERANKER=chat'],
   ])('is refused where it is %s, with what to do', async (_what, name, code, message) => {
     await expect(find(name())).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
+  });
+
+  it('may be one of a catalog, once it is pulled, here from a folder', async () => {
+    const modelDir = newFolder();
+    const catalogFile = join(root.path, 'catalog.json');
+    const entry = {
+      kind: 'reranker',
+      name: 'acme-ranker',
+      revision: '0f5c9d6ab1e2437f8890aabbccddeeff00112233',
+      license: 'proprietary',
+      maxTokens: 128,
+      crossEncoder: { parameters: 600_000, variants: ['fp32', 'int8'] },
+      sources: { folder: checkout },
+    };
+    await writeFile(catalogFile, JSON.stringify({ models: [entry] }));
+    const options = { modelDir, catalogFile };
+    await expect(findReranker(entry.name, options)).rejects.toMatchObject({ code: 'model_not_installed' });
+    const pulled = await pullReranker(entry.name, options);
+    expect(pulled).toMatchObject({ name: entry.name, variant: 'fp32', maxTokens: 128 });
+    expect(await findReranker(entry.name, options)).toEqual(pulled);
+    expect(furthest(await logits(pulled.onnxPath, goldens))).toBeLessThan(1e-4);
+    // A second pull finds it, and one of a damaged build repairs it.
+    await writeFile(pulled.tokenizerPath, '[]');
+    await expect(findReranker(entry.name, options)).rejects.toMatchObject({ code: 'checksum_mismatch' });
+    expect(await pullReranker(entry.name, options)).toEqual(pulled);
+    expect(await findReranker(entry.name, options)).toEqual(pulled);
+    await expect(pullReranker(entry.name, { ...options, variants: ['fp16'] })).rejects.toMatchObject({
+      code: 'config_invalid',
+    });
+    await expect(pullReranker('CodeRankLLM', options)).rejects.toMatchObject({ code: 'config_invalid' });
   });
 
   it('is refused where a file is not what was built', async () => {

@@ -14,6 +14,7 @@ describe('the catalog', () => {
       'nomic-embed-code',
       'CodeRankEmbed',
       'nomic-embed-text-v1.5',
+      'ms-marco-MiniLM-L6-v2',
       'CodeRankLLM',
     ]);
     for (const model of CATALOG) {

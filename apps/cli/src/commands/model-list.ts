@@ -10,6 +10,7 @@ import {
 import { keptCheckout } from '@embergate/models/checkout-store.ts';
 import { readableBytes } from '@embergate/models/disk-space.ts';
 import { findBuild } from '@embergate/models/installed-model.ts';
+import { findRerankerBuild } from '@embergate/models/installed-reranker.ts';
 import { readCatalog } from '@embergate/models/own-catalog.ts';
 import { Command } from 'commander';
 import { modelDirOf, type CliContext } from '../context.ts';
@@ -33,11 +34,13 @@ type Listed = Awaited<ReturnType<typeof describe>>;
 
 async function describe(model: CatalogModel, modelDir: string) {
   const installed: { variant: string; folder: string }[] = [];
-  if (model.kind === 'embedding') {
-    for (const variant of variantsOf(model)) {
-      const found = await findBuild(model, variant, modelDir).catch(() => null);
-      if (found) installed.push({ variant, folder: found.folder });
-    }
+  for (const variant of variantsOf(model)) {
+    const looking =
+      model.kind === 'embedding'
+        ? findBuild(model, variant, modelDir)
+        : findRerankerBuild(model, variant, modelDir);
+    const found = await looking.catch(() => null);
+    if (found) installed.push({ variant, folder: found.folder });
   }
   const checkout = isDirect(model) ? null : await keptCheckout(modelDir, model);
   const vectors = model.kind === 'embedding' ? model : null;

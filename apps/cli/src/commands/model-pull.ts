@@ -1,10 +1,12 @@
 import { modelSettings } from '@embergate/contracts/settings.ts';
 import { spaceId } from '@embergate/contracts/space.ts';
 import { catalogModel } from '@embergate/models/catalog.ts';
+import type { RerankerModel } from '@embergate/models/catalog-schema.ts';
 import { keptCheckout } from '@embergate/models/checkout-store.ts';
 import { readableBytes } from '@embergate/models/disk-space.ts';
 import { readCatalog } from '@embergate/models/own-catalog.ts';
 import { pullCheckout, pullVariants } from '@embergate/models/pull.ts';
+import { pullReranker } from '@embergate/models/pull-reranker.ts';
 import type { PullOptions } from '@embergate/models/pull-options.ts';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { pullOptionsOf, type CliContext } from '../context.ts';
@@ -66,9 +68,8 @@ async function pull(context: CliContext, name: string, flags: Flags): Promise<vo
   const model = catalogModel(name, await readCatalog(options.catalogFile));
   try {
     if (model.kind === 'reranker') {
-      const { folder } = await pullCheckout(name, options);
-      if (flags.json) return printJson({ name, kind: model.kind, checkout: folder });
-      return print(`${name} is in ${folder}. It is a reranker: nothing is built of it in this version.`);
+      const ofFlag = flags.variant === undefined ? undefined : variants; // EMBEDDING_VARIANT is another model's
+      return await pullRanking(model, { ...options, variants: ofFlag }, flags.json);
     }
     const installed = await pullVariants(name, options);
     view.end();
@@ -91,4 +92,19 @@ async function pull(context: CliContext, name: string, flags: Flags): Promise<vo
   } finally {
     view.end();
   }
+}
+
+/** A cross-encoder is built; another reranker is fetched for a server of the user's. */
+async function pullRanking(model: RerankerModel, options: PullOptions, asJson = false): Promise<void> {
+  const { name, kind } = model;
+  if (model.crossEncoder) {
+    const { variant, folder } = await pullReranker(name, options);
+    if (asJson) return printJson({ name, kind, variant, folder });
+    return print(`${name} (${variant}) is in ${folder}. Use it with RERANKER=${name}`);
+  }
+  const { folder } = await pullCheckout(name, options);
+  if (asJson) return printJson({ name, kind, checkout: folder });
+  print(
+    `${name} is in ${folder}. Serve it, and name its chat API in RERANK_URL: nothing is built of it here.`,
+  );
 }

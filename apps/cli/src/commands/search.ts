@@ -13,6 +13,7 @@ interface SearchOptions extends RemoteOptions {
   language?: string[];
   path?: string;
   deadline?: number;
+  rerank?: boolean;
 }
 
 export function searchCommand(context: CliContext): Command {
@@ -25,6 +26,7 @@ export function searchCommand(context: CliContext): Command {
     .option('--repo <name...>', 'only these repos')
     .option('--language <name...>', 'only these languages')
     .option('--path <glob>', 'only these paths, such as "src/**"')
+    .option('--rerank', 'let the deployment’s reranker order the results')
     .option('--deadline <ms>', 'milliseconds to wait for an answer', wholeNumber);
   return withRemoteOptions(command).action(async (words: string[], options: SearchOptions) => {
     const query = words.join(' ');
@@ -38,6 +40,7 @@ export function searchCommand(context: CliContext): Command {
         ...(options.limit !== undefined && { limit: options.limit }),
         ...(options.mode !== undefined && { mode: options.mode }),
         ...(options.deadline !== undefined && { deadlineMs: options.deadline }),
+        ...(options.rerank && { rerank: true }),
       },
       context.signal,
     );
