@@ -94,6 +94,10 @@ const REFUSED: Record<string, Record<string, Case>> = {
       file: 'libs/queue/src/inbox.ts',
       uses: '@embergate/vector-store/store.ts',
     },
+    'a reranker knows how chunks are stored': {
+      file: 'libs/rerank-chat/src/prompt.ts',
+      uses: '@embergate/vector-store/store.ts',
+    },
     'the client imports the platform': {
       file: 'libs/client/src/client.ts',
       uses: '@embergate/platform/logs.ts',
