@@ -11,6 +11,7 @@ import { ensureModel } from '@embergate/models/prepare.ts';
 import { createLogger } from '@embergate/platform/logs.ts';
 import { CrossEncoder } from '@embergate/rerank-onnx/cross-encoder.ts';
 import { CrossEncoderModel } from '@embergate/rerank-onnx/cross-encoder-model.ts';
+import { cpuSecondsOf } from '@embergate/testing/process-usage.ts';
 import { writeRandomCheckpoint } from '@embergate/testing/random-checkpoint.ts';
 import { temporaryFolder } from '@embergate/testing/running-embergate.ts';
 import { copyFile, glob, readFile } from 'node:fs/promises';
@@ -23,7 +24,7 @@ const QUERY = 'retry a request with exponential backoff';
 const PASSAGES = 50;
 /** As chunks of code are cut: at most 1,200 characters. */
 const PASSAGE_CHARACTERS = 1_000;
-const ROUNDS = 7;
+const ROUNDS = 5;
 const SHAPE = {
   kind: 'bert',
   hidden: 384,
@@ -84,14 +85,16 @@ try {
     const encoder = await CrossEncoder.create({ ...model, maxPassages: PASSAGES, log });
     for (const count of [8, 24, PASSAGES]) {
       const times: number[] = [];
+      const cpuBefore = await cpuSecondsOf(encoder.childPid ?? NaN);
       for (let round = 0; round < ROUNDS; round++) {
         const startedAt = performance.now();
         await encoder.rerank(QUERY, texts.slice(0, count), soon());
         times.push(performance.now() - startedAt);
       }
+      const cpuMs = (1_000 * ((await cpuSecondsOf(encoder.childPid ?? NaN)) - cpuBefore)) / ROUNDS;
       const [least, most] = [Math.min(...times), Math.max(...times)];
       say(
-        `${variant}, ${count} candidates: ${median(times).toFixed(0)} ms (${least.toFixed(0)} to ${most.toFixed(0)})`,
+        `${variant}, ${count} candidates: ${median(times).toFixed(0)} ms (${least.toFixed(0)} to ${most.toFixed(0)}), ${cpuMs.toFixed(0)} ms of CPU`,
       );
     }
     const second = { until: performance.now() + 1_000 };

@@ -8,7 +8,8 @@ import type { FromChild, LoadCrossEncoder, ScorePairs, ToChild } from './protoco
 
 let model: CrossEncoderModel | undefined;
 
-const say = (message: FromChild): void => void process.send?.(message);
+/** A gateway that is gone hears nothing; the child ends with the disconnect. */
+const say = (message: FromChild): void => void process.send?.(message, () => undefined);
 
 // A group of its own does not shield from signals sent to it by name; the gateway decides when it ends.
 process.on('SIGINT', () => undefined);
