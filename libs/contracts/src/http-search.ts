@@ -39,7 +39,10 @@ export const searchRequestSchema = z.strictObject({
   limit: z.int().min(1).max(100).default(10),
   mode: z.enum(SEARCH_MODES).default('hybrid'),
   filter: searchFilterSchema.default({}),
-  rerank: z.boolean().default(false),
+  rerank: z.boolean().default(false).meta({
+    description:
+      'Lets the gateway’s reranker order the results, within a deadline of its own and this one. Where it cannot, they keep their order, and warnings say rerank_skipped or rerank_shortened.',
+  }),
   deadlineMs: z.int().min(1).max(MAX_DEADLINE_MS).optional(),
   degradation: degradationSchema.optional(),
 });
