@@ -69,7 +69,7 @@ export async function search(parts: SearchParts, request: SearchRequest): Promis
   const stamp = await inTime(store.getCollection(request.collection));
   const degradation = request.degradation ?? defaults.degradation;
   const candidates = {
-    limit: request.mode === 'hybrid' || request.rerank ? CANDIDATES : request.limit,
+    limit: request.mode === 'hybrid' || (request.rerank && parts.rerank) ? CANDIDATES : request.limit,
     filter: request.filter,
   };
   const warnings: Warning[] = [];
