@@ -126,15 +126,6 @@ export const rerankSettings = {
   RERANK_MODEL: z.string().optional(),
 };
 
-export const rerankSettings = {
-  RERANKER: z.string().optional(),
-  RERANK_DEADLINE_MS: integer(1, 600_000).optional(),
-  RERANK_CANDIDATES: integer(2, 100).optional(),
-  RERANK_URL: apiUrl('RERANK_API_KEY').optional(),
-  RERANK_API_KEY: apiKey.optional(),
-  RERANK_MODEL: z.string().optional(),
-};
-
 export const workerSettings = {
   WORKER_TIER: choice(TIER_NAMES).default('cpu'),
   EMBEDDING_DEVICE: choice(EMBEDDING_DEVICES).default('auto'),
