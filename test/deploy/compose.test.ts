@@ -1,6 +1,8 @@
 import { cliSettings } from '../../apps/cli/src/context.ts';
+import { LEAN_MEMORY } from '../../apps/cli/src/up/lean-memory.ts';
 import {
   gatewaySettings,
+  indexerSettings,
   logSettings,
   modelSettings,
   redisSettings,
@@ -44,6 +46,7 @@ const processSettings = z.object({
   ...storeSettings,
   ...modelSettings,
   ...gatewaySettings,
+  ...indexerSettings,
   ...workerSettings,
 });
 
@@ -61,7 +64,14 @@ describe('an operator who runs docker-compose.yml', () => {
 
   it.each(ours)('%s gets only settings that Embergate knows', (_name, { environment = {} }) => {
     const known = [...Object.keys(processSettings.shape), ...Object.keys(cliSettings.shape)];
-    for (const name of Object.keys(environment)) expect(known).toContain(name);
+    const ofTheRuntime = [...Object.keys(LEAN_MEMORY.env), 'NODE_OPTIONS'];
+    for (const name of Object.keys(environment)) expect([...known, ...ofTheRuntime]).toContain(name);
+  });
+
+  it('has an indexer that stays as small as that of `embergate up`', () => {
+    const { NODE_OPTIONS: options } = services['indexer']?.environment ?? {};
+    expect(services['indexer']?.environment).toMatchObject(LEAN_MEMORY.env);
+    expect(options?.split(' ')).toEqual(LEAN_MEMORY.nodeOptions);
   });
 
   it.each(['gateway', 'worker', 'indexer'])('%s accepts the values that it gets', (name) => {

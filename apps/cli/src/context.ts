@@ -1,6 +1,7 @@
 import { EmbergateClient } from '@embergate/client/client.ts';
 import {
   gatewaySettings,
+  indexerSettings,
   modelSettings,
   redisSettings,
   rerankSettings,
@@ -17,6 +18,7 @@ export const cliSettings = z.object({
   ...storeSettings,
   ...modelSettings,
   ...gatewaySettings,
+  ...indexerSettings,
   ...rerankSettings,
   EMBEDDING_DEVICE: workerSettings.EMBEDDING_DEVICE,
   REDIS_URL: redisSettings.REDIS_URL.optional(),

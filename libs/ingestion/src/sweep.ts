@@ -49,17 +49,19 @@ export async function abandonRun(store: VectorStore, { collection, runId }: RunN
   try {
     const run = (await store.listRuns(collection)).find(({ id }) => id === runId);
     if (run?.state !== 'pending' && run?.state !== 'embedding') return;
-    if (!(await hasRows(store, run))) return void (await undoRun(store, { collection, runId }));
+    if (!(await hasVectors(store, run))) return void (await undoRun(store, { collection, runId }));
     await store.putRun({ ...run, state: 'cancelled', finishedAt: new Date().toISOString() });
   } catch (error) {
     ignoreMissingCollection(error);
   }
 }
 
-async function hasRows(store: VectorStore, { collection, repo, id }: RunRecord): Promise<boolean> {
+async function hasVectors(store: VectorStore, { collection, repo, id }: RunRecord): Promise<boolean> {
+  let own = 0;
   for await (const page of store.stamps(collection, repo))
-    if (page.some(({ addedBy }) => addedBy === id)) return true;
-  return false;
+    own += page.filter(({ addedBy }) => addedBy === id).length;
+  for await (const page of store.unembedded(collection, id)) own -= page.length;
+  return own > 0;
 }
 
 /** A job may end before its collection was made, and a collection may be dropped while a job runs. */
