@@ -58,6 +58,23 @@ describe('one gateway with two models', () => {
     ended((await client.createIndexJob(wanted)).id);
   const directory = () => ({ type: 'directory', path: source }) as const;
   const otherWorker = (): number => Number(/worker-2 started \(process (\d+)\)/.exec(embergate.output)?.[1]);
+  /** Searches one after the other, each a new text; any failure is thrown by stop(). `spaces`: of the answers, in order. */
+  const keepSearching = () => {
+    const spaces = new Set<string>();
+    let isStopped = false;
+    const done = (async () => {
+      for (let asked = 0; !isStopped; asked++) {
+        const query = { query: `retry number ${asked}`, collection: 'moving', mode: 'dense' } as const;
+        spaces.add((await client.search(query)).embedding.space);
+      }
+    })();
+    done.catch(() => undefined);
+    const stop = async (): Promise<void> => {
+      isStopped = true;
+      await done;
+    };
+    return { spaces, stop };
+  };
   const first = async (): Promise<string> => (await client.cluster()).space;
 
   it('a collection of either model lies beside one of the other, and is searched in its own space', async () => {
@@ -93,11 +110,16 @@ describe('one gateway with two models', () => {
     await index({ source: directory(), collection: 'moving' });
     const before = await client.collection('moving');
     const move = ['collections', 'move', 'moving', '--model', OTHER, '--url', embergate.url, '--json'];
+    const searching = keepSearching();
     const { stdout, stderr, code } = await runEmbergate(move);
     expect(code, stderr).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ state: 'completed', progress: { chunks: before.chunks } });
     const after = await client.collection('moving');
     expect(after).toMatchObject({ spaceId: other.space, chunks: before.chunks, repos: before.repos });
+    // Whoever searched meanwhile got an answer each time: of the old space, and from the step on of the new one.
+    await eventually('searches have come to the new space', () => searching.spaces.has(other.space));
+    await searching.stop();
+    expect([...searching.spaces]).toEqual([await first(), other.space]);
     const { embedding, results } = await client.search({ query: QUERY, collection: 'moving' });
     expect(embedding).toMatchObject({ space: other.space, degraded: false });
     expect(results.length).toBeGreaterThan(0);

@@ -8,7 +8,7 @@ import type {
   SearchTimings,
   Warning,
 } from '@embergate/contracts/http-search.ts';
-import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
+import { spaceId, type EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { withTimeout } from '@embergate/platform/with-timeout.ts';
 import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
 import type { CollectionStamp, ScoredChunk, VectorStore } from '@embergate/vector-store/store.ts';
@@ -65,9 +65,30 @@ const SEARCH_RESERVE = 0.1;
 /** What is kept of the embedding's time for the second space, where the first one falls silent. Its models are small. */
 const SECOND_SPACE_RESERVE = 0.2;
 
-/** One search: embed the query while full text is searched, then dense search, fusion, and a list made for readers. */
+/**
+ * One search: embed the query while full text is searched, then dense search, fusion, and a list made for readers. Where the collection
+ * moves to another space in between, once more, with the time that is left.
+ */
 export async function search(parts: SearchParts, request: SearchRequest): Promise<SearchResponse> {
   const startedAt = performance.now();
+  return searchOnce(parts, request, startedAt).catch((error: unknown) => {
+    if (!(error instanceof CollectionMoved)) throw error;
+    return searchOnce(parts, request, startedAt).catch((again: unknown) => {
+      throw again instanceof CollectionMoved ? again.cause : again;
+    });
+  });
+}
+
+/** What was embedded is of a space that the collection has left since. */
+class CollectionMoved extends Error {
+  override name = 'CollectionMoved';
+}
+
+async function searchOnce(
+  parts: SearchParts,
+  request: SearchRequest,
+  startedAt: number,
+): Promise<SearchResponse> {
   const { store, defaults } = parts;
   const deadlineMs = request.deadlineMs ?? defaults.deadlineMs;
   const inTime = <T>(work: Promise<T>): Promise<T> => withDeadline(work, startedAt + deadlineMs, deadlineMs);
@@ -88,7 +109,9 @@ export async function search(parts: SearchParts, request: SearchRequest): Promis
   warnings.push(...embedded.warnings);
 
   const searchStartedAt = performance.now();
-  const retrieved = await inTime(retrieve(parts, request, { embedded, lexicalSearch, candidates }));
+  const retrieved = await inTime(retrieve(parts, request, { embedded, lexicalSearch, candidates })).catch(
+    ifMoved,
+  );
   // No reason to be late: results are there.
   const incompleteness = await inTime(incomplete).catch(() => null);
   if (incompleteness) warnings.push(incompleteness);
@@ -106,6 +129,12 @@ export async function search(parts: SearchParts, request: SearchRequest): Promis
       total: round(performance.now() - startedAt, 3),
     },
   };
+}
+
+function ifMoved(thrown: unknown): never {
+  throw toAppError(thrown).code === 'space_mismatch'
+    ? new CollectionMoved('moved', { cause: thrown })
+    : thrown;
 }
 
 interface Reranking {
@@ -130,6 +159,8 @@ interface Embedded {
   vector: Float32Array | null;
   /** Which of the collection's spaces it is of. */
   space: 'first' | 'second';
+  /** Its id. */
+  spaceId: string;
   report: EmbeddingReport;
   timingsMs: EmbeddedQuery['timingsMs'];
   warnings: Warning[];
@@ -151,7 +182,8 @@ async function embed(parts: SearchParts, request: SearchRequest, step: EmbedStep
   const reserve = hasSecond ? SECOND_SPACE_RESERVE : 0;
   const until = step.until - (step.until - startedAt) * reserve;
   try {
-    return { ...(await embedIn(parts, request, { ...step, until, space: stamp.space })), space: 'first' };
+    const embedded = await embedIn(parts, request, { ...step, until, space: stamp.space });
+    return { ...embedded, space: 'first', spaceId: spaceId(stamp.space) };
   } catch (thrown) {
     const error = toAppError(thrown);
     if (parts.signal?.aborted || degradation !== 'allow' || !NO_VECTOR_CODES.has(error.code)) throw error;
@@ -186,6 +218,7 @@ async function embedInSecond(
     return {
       ...embedded,
       space: 'second',
+      spaceId: spaceId(secondSpace),
       report: { ...embedded.report, degraded: true, reason: step.reason },
       warnings: [...embedded.warnings, { code: 'second_space', message }],
     };
@@ -201,6 +234,7 @@ function withoutVector(degraded: { reason: string; message: string; tookMs: numb
   return {
     vector: null,
     space: 'first',
+    spaceId: '',
     report: {
       model: '',
       space: '',
@@ -264,8 +298,8 @@ async function retrieveOnce(
       lexicalSearch ?? store.searchLexical(request.collection, lexicalText(request.query), candidates);
     return lexical;
   }
-  const { vector, space } = embedded;
-  const denseSearch = store.searchDense(request.collection, vector, { ...candidates, space });
+  const { vector, space, spaceId: id } = embedded;
+  const denseSearch = store.searchDense(request.collection, vector, { ...candidates, space, spaceId: id });
   if (!lexicalSearch) return denseSearch;
   const [dense, lexical] = await Promise.all([denseSearch, lexicalSearch]);
   return fuse(dense, lexical, request.weights);

@@ -113,3 +113,32 @@ it('what is wrong with the query itself is not tried again elsewhere', async () 
   expect(answer).toMatchObject({ code: 'text_refused' });
   expect(asked).toHaveLength(1);
 });
+
+it('a collection that moves while its query is embedded is searched in its new space', async () => {
+  const stamps: CollectionStamp[] = [FIRST, SECOND].map((space) => ({
+    name: 'default',
+    space,
+    secondSpace: null,
+    createdAt: '',
+  }));
+  const asked: string[] = [];
+  const embedder: QueryEmbedder = {
+    serves: () => true,
+    embedQuery: async (_text, { space }) => {
+      asked.push(space.model);
+      return embedded(space);
+    },
+  };
+  const store = {
+    getCollection: async () => (stamps.length > 1 ? stamps.shift() : stamps[0]),
+    searchLexical: async () => [],
+    searchDense: async (_name: string, _vector: Float32Array, { spaceId: id }: { spaceId?: string }) => {
+      if (id !== spaceId(SECOND)) throw new AppError('space_mismatch', 'moved');
+      return [];
+    },
+  } as unknown as VectorStore;
+  const parts = { store, embedder, defaults: { deadlineMs: 1_000, degradation: 'allow' as const } };
+  const answer = await search(parts, searchRequestSchema.parse({ query: 'q' }));
+  expect(answer.embedding).toMatchObject({ model: 'small', degraded: false });
+  expect(asked).toEqual(['large', 'small']);
+});

@@ -4,7 +4,7 @@ import { AppError } from '@embergate/contracts/errors.ts';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { queryTerms } from '@embergate/vector-store/lexical-text.ts';
 import { rowsPerPage } from '@embergate/vector-store/pages.ts';
-import { checkDimensions, checkSpaces, checkVectors } from '@embergate/vector-store/spaces.ts';
+import { checkDimensions, checkSpaceId, checkSpaces, checkVectors } from '@embergate/vector-store/spaces.ts';
 import type {
   ChunkRow,
   ChunkStamp,
@@ -219,9 +219,11 @@ class LanceDbStore implements VectorStore {
   }
 
   searchDense(collection: string, vector: Float32Array, options: DenseSearchOptions): Promise<ScoredChunk[]> {
-    const { filter, limit, space: which = 'first' } = options;
+    const { filter, limit, space: which = 'first', spaceId } = options;
     return this.#tables.readVisible(collection, filter, async (table, condition) => {
-      checkDimensions(await chunks.readStamp(table, collection), vector, which);
+      const stamp = await chunks.readStamp(table, collection);
+      checkSpaceId(stamp, which, spaceId);
+      checkDimensions(stamp, vector, which);
       return chunks.nearestRows(table, vector, { condition, limit, which });
     });
   }

@@ -1,7 +1,7 @@
 import type { Schemas } from '@qdrant/js-client-rest';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { queryTerms } from '@embergate/vector-store/lexical-text.ts';
-import { checkDimensions, checkSpaces, checkVectors } from '@embergate/vector-store/spaces.ts';
+import { checkDimensions, checkSpaceId, checkSpaces, checkVectors } from '@embergate/vector-store/spaces.ts';
 import type {
   ChunkRow,
   ChunkStamp,
@@ -21,7 +21,7 @@ import type {
 } from '@embergate/vector-store/store.ts';
 import { isSuccessorName, refuseRunsOfSuccessors } from '@embergate/vector-store/successor.ts';
 import * as chunks from './chunk-points.ts';
-import { checkExists, waitForOptimizer } from './collections.ts';
+import { checkExists, readStamp, waitForOptimizer } from './collections.ts';
 import { connect, type QdrantConnection } from './connection.ts';
 import { embeddedAmong, fieldIs, searchFilter } from './filters.ts';
 import * as vectors from './point-vectors.ts';
@@ -202,16 +202,24 @@ class QdrantStore implements VectorStore {
   async searchDense(
     collection: string,
     vector: Float32Array,
-    { space = 'first', ...options }: DenseSearchOptions,
+    { space = 'first', spaceId, ...options }: DenseSearchOptions,
   ): Promise<ScoredChunk[]> {
     // Qdrant says itself that a vector is of another length, and would not say that there is no second space.
     if (space === 'second') checkDimensions(await this.getCollection(collection), vector, space);
     const query = Array.from(vector);
     const using = space === 'first' ? DENSE : SECOND;
     const how = rescoring(this.#quantization);
-    return this.#calls.readVisible(collection, (place, hidden) =>
-      chunks.rankPoints(this.#calls.reading, place, { query, using, hidden, options, ...how }),
-    );
+    const { reading } = this.#calls;
+    // Beside the search, so that it costs no time: the place's own stamp, whatever the name meant a moment ago.
+    const check = async (place: string): Promise<void> =>
+      spaceId === undefined
+        ? undefined
+        : checkSpaceId(await readStamp(reading, place, collection), space, spaceId);
+    return this.#calls.readVisible(collection, async (place, hidden) => {
+      const ranking = chunks.rankPoints(reading, place, { query, using, hidden, options, ...how });
+      const [ranked] = await Promise.all([ranking, check(place)]);
+      return ranked;
+    });
   }
 
   async searchLexical(

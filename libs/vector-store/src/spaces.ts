@@ -51,6 +51,18 @@ export function checkVectors(
   }
 }
 
+/** Throws `space_mismatch` where that field holds vectors of another space by now. @param id undefined: of any. */
+export function checkSpaceId(
+  stamp: CollectionStamp,
+  which: 'first' | 'second',
+  id: string | undefined,
+): void {
+  const space = which === 'first' ? stamp.space : stamp.secondSpace;
+  if (id === undefined || (space && spaceId(space) === id)) return;
+  const what = `The collection "${stamp.name}" holds vectors of ${idsOf(stamp)} now`;
+  throw new AppError('space_mismatch', `${what}, and the query's is of ${id}`);
+}
+
 /** Throws `space_mismatch` for a vector of another length, and for a second space that is not there. */
 export function checkDimensions(
   stamp: CollectionStamp,

@@ -112,6 +112,8 @@ export interface SearchOptions {
 export interface DenseSearchOptions extends SearchOptions {
   /** Which of the collection's spaces the vector is of. Default: the first. */
   space?: 'first' | 'second';
+  /** That space's id: where the collection has moved since it was asked, `space_mismatch`, also between spaces of equal dimension. */
+  spaceId?: string;
 }
 
 /**

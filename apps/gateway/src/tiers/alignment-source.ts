@@ -6,7 +6,7 @@ import type { CollectionStamp, SampledRow, VectorStore } from '@embergate/vector
 import type { TextTokens } from '../text-tokens.ts';
 
 export interface AlignmentSourceParts {
-  store: Pick<VectorStore, 'listCollections' | 'sampleRows'>;
+  store: Pick<VectorStore, 'listCollections' | 'getCollection' | 'sampleRows'>;
   references: {
     takeTurn: (space: string, ms: number) => Promise<boolean>;
     leaveTurn: (space: string) => Promise<void>;
@@ -91,6 +91,9 @@ export class AlignmentSource {
     const samples = some.map(async (stamp) => {
       const field = this.#fieldOf(stamp) ?? 'vector';
       const rows = await store.sampleRows(stamp.name, perCollection);
+      // It may have moved in between, and the rows be of another space.
+      const isStill = this.#fieldOf(await store.getCollection(stamp.name)) === field;
+      if (!isStill) return [];
       return rows.flatMap((row) => {
         const vector = row[field];
         return vector ? [{ ...row, vector, collection: stamp.name }] : [];

@@ -36,6 +36,7 @@ function scene() {
     collections: [{ name: 'default', space }] as CollectionStamp[],
     rows: [] as SampledRow[],
     isAway: false,
+    movedTo: undefined as CollectionStamp | undefined,
     sampled: 0,
     takenUntil: 0,
     told: [] as ('withdrawn' | AlignmentReference)[],
@@ -43,6 +44,8 @@ function scene() {
   const source = new AlignmentSource({
     store: {
       listCollections: async () => state.collections,
+      getCollection: async (name) =>
+        (state.movedTo ?? state.collections.find((stamp) => stamp.name === name)) as CollectionStamp,
       sampleRows: async () => {
         state.sampled += 1;
         if (state.isAway) throw new Error('away');
@@ -157,6 +160,16 @@ describe('what a gateway says that models are to be compared with', () => {
     expect(state.told).toMatchObject([
       { dimensions: 2, sample: Float32Array.of(1, 0), canaries: [{ collection: 'both' }] },
     ]);
+  });
+
+  it('is nothing of a collection that has moved while it was sampled', async () => {
+    const { state, source } = scene();
+    state.rows = [rowOf(1, 20)];
+    state.movedTo = { name: 'default', space: { ...space, revision: 'r2' } } as CollectionStamp;
+    source.start();
+    await vi.advanceTimersByTimeAsync(0);
+    source.stop();
+    expect(state.told).toEqual(['withdrawn']);
   });
 
   it('is nothing of collections of another space', async () => {

@@ -1,3 +1,4 @@
+import { spaceId } from '@embergate/contracts/space.ts';
 import { describe, expect, test } from 'vitest';
 import type { ChunkRow } from '../store.ts';
 import { allVisibleRows, everything, expectCode, pathsOf, type Stores } from './context.ts';
@@ -40,6 +41,23 @@ export function describeSecondSpace(stores: Stores): void {
       expect(scored).toMatchObject({ path: 'exact' });
       expect(scored?.score).toBeCloseTo(1, 4);
       expect(pathsOf(await reader.searchLexical('two', 'left', everything))).toEqual(['left']);
+    });
+
+    test('is not searched with a vector of a space that a field has no more', async () => {
+      const { reader } = stores;
+      await fill();
+      const search = (which: 'first' | 'second', id: string) =>
+        reader.searchDense('two', which === 'first' ? vectorOf(1) : small(1, 0), {
+          ...everything,
+          space: which,
+          spaceId: id,
+        });
+      expect(await search('first', spaceId(space))).not.toEqual([]);
+      expect(await search('second', spaceId(smallSpace))).not.toEqual([]);
+      // Equal in length, and of another model.
+      const other = spaceId({ ...space, revision: 'another' });
+      await expectCode(search('first', other), 'space_mismatch');
+      await expectCode(search('second', spaceId(space)), 'space_mismatch');
     });
 
     test('gives both vectors back, bit by bit', async () => {
