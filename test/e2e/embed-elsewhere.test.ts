@@ -97,7 +97,9 @@ describe('a project that is exported, embedded elsewhere and imported', () => {
     expect(code).toBe(1);
     const row = described.chunks - 1;
     expect(stderr).toContain(`vectors_invalid: vectors.npy, row ${row} (line ${row + 1} of chunks.jsonl)`);
-    expect((await embergate.client.search({ query: 'retry', collection: 'spoilt' })).results).toEqual([]);
+    // Not even an empty collection is left.
+    const search = embergate.client.search({ query: 'retry', collection: 'spoilt' });
+    await expect(search).rejects.toMatchObject({ code: 'collection_not_found' });
   });
 
   it('is refused at once where it is of another space, outside INDEX_ROOTS, or not described', async () => {

@@ -13,7 +13,7 @@ import type { Kill } from './kills.ts';
 import { isShared, writeProjects, type ProjectState } from './projects.ts';
 import { SearchWatch, type SearchCounts, type Seen } from './search-watch.ts';
 import { describeRun, embeddedTwice, type DisturbedRun, type Struck } from './disturbed-run.ts';
-import { compareRows, rowsOfRun, visibleRows } from './stored-rows.ts';
+import { compareRows, embeddedRowsOfRun, visibleRows } from './stored-rows.ts';
 
 export interface IndexCampaignOptions {
   startRedis: StartRedis;
@@ -192,7 +192,7 @@ class IndexCampaign {
 
   async #strike(kill: Kill, run: Round & { runId: string }): Promise<Struck> {
     const job = await this.#look(run.runId);
-    const stored = await rowsOfRun(this.#parts.store, { ...run, repo: REPO });
+    const stored = await embeddedRowsOfRun(this.#parts.store, { ...run, repo: REPO });
     await eventually(`the ${kill.kind} is there to be killed`, async () => {
       await kill.strike(this.#cluster);
       return true;

@@ -45,8 +45,8 @@ export function compareRows(found: SampledRow[], expected: SampledRow[]): RowDif
 const shown = ({ vector: _vector, id: _id, ...row }: SampledRow): string =>
   JSON.stringify(Object.entries(row).sort(([one], [other]) => (one < other ? -1 : 1)));
 
-/** Rows that a run has written so far. */
-export async function rowsOfRun(
+/** Rows that a run has written so far, with their vectors: a first run writes all of them without, to begin with. */
+export async function embeddedRowsOfRun(
   store: VectorStore,
   { collection, repo, runId }: { collection: string; repo: string; runId: string },
 ): Promise<number> {
@@ -54,6 +54,7 @@ export async function rowsOfRun(
   try {
     for await (const page of store.stamps(collection, repo))
       rows += page.filter(({ addedBy }) => addedBy === runId).length;
+    for await (const page of store.unembedded(collection, runId)) rows -= page.length;
   } catch {
     // The collection has not been made yet.
   }
