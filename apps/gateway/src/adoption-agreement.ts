@@ -1,5 +1,5 @@
 import type { AdoptionPreview } from '@embergate/contracts/adoption.ts';
-import { lengthOf } from '@embergate/ingestion/foreign-source.ts';
+import { cosine } from '@embergate/embedding/cosine.ts';
 
 /** One text as a document. Rejects where no tier makes its vector within so many milliseconds. */
 export type EmbedText = (text: string, deadlineMs: number) => Promise<Float32Array>;
@@ -39,11 +39,4 @@ export async function agreementOf(
   }
   const mean = cosines.reduce((sum, value) => sum + value, 0) / cosines.length;
   return { texts: cosines.length, min: Math.min(...cosines), mean };
-}
-
-function cosine(one: Float32Array, other: Float32Array): number {
-  let dot = 0;
-  for (let at = 0; at < one.length; at++) dot += (one[at] ?? 0) * (other[at] ?? 0);
-  const lengths = lengthOf(one) * lengthOf(other);
-  return lengths === 0 ? 0 : dot / lengths;
 }

@@ -1,7 +1,8 @@
-import { AppError, toAppError } from '@embergate/contracts/errors.ts';
+import { AppError } from '@embergate/contracts/errors.ts';
 import type { IndexJobRequest } from '@embergate/contracts/index-job.ts';
 import { spaceId } from '@embergate/contracts/space.ts';
-import type { CollectionStamp, VectorStore } from '@embergate/vector-store/store.ts';
+import { existingCollection } from '@embergate/vector-store/existing-collection.ts';
+import type { VectorStore } from '@embergate/vector-store/store.ts';
 import type { ServedSpaces } from './served-spaces.ts';
 
 interface JobSpaceParts {
@@ -27,7 +28,7 @@ export async function spacesOfJob(
   const wanted = named ?? declared ?? spaces.first.id;
   if (declared !== null) expectSpace(declared, named === null ? spaces.all.map(({ id }) => id) : [named]);
   if (named === null && declared === null) return [wanted];
-  const stamp = await existing(store, collection);
+  const stamp = await existingCollection(store, collection);
   if (stamp && spaceId(stamp.space) !== wanted) {
     const what = `The collection "${collection}" lies in ${spaceId(stamp.space)}, not in ${wanted}`;
     throw new AppError('space_mismatch', `${what}. Move it there with: embergate collections move.`);
@@ -54,13 +55,4 @@ function expectSpace(declared: string, own: readonly string[]): void {
     'space_mismatch',
     `The vectors are of ${declared}, and this gateway's are of ${own.join(', ')}. ${remedy}`,
   );
-}
-
-async function existing(store: JobSpaceParts['store'], collection: string): Promise<CollectionStamp | null> {
-  try {
-    return await store.getCollection(collection);
-  } catch (error) {
-    if (toAppError(error).code === 'collection_not_found') return null;
-    throw error;
-  }
 }

@@ -3,7 +3,7 @@ import type { Cluster } from '@embergate/contracts/http-cluster.ts';
 import { spaceId, type EmbeddingSpace } from '@embergate/contracts/space.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
 import type { InstalledModel } from '@embergate/models/installed-model.ts';
-import type { EmbeddedQuery, EmbedQueryOptions, QueryEmbedder } from '@embergate/retrieval/search.ts';
+import type { EmbeddedQuery, EmbedQueryOptions, QueryEmbedder } from '@embergate/retrieval/query-vector.ts';
 import type { Embedder } from './embedder.ts';
 import type { TierGauges } from './metrics.ts';
 import type { ClusterStatus } from './tiers/cluster-status.ts';

@@ -1,5 +1,6 @@
 import { AppError } from '@embergate/contracts/errors.ts';
 import type { IndexWarning } from '@embergate/contracts/index-job.ts';
+import { cosine } from '@embergate/embedding/cosine.ts';
 import type { VectorSample } from '@embergate/ingestion/run-request.ts';
 import type { BulkEmbedder } from './bulk-embedder.ts';
 
@@ -57,10 +58,4 @@ export async function checkImport(
     `Of ${sorted.length} imported vectors and a worker's own of the same texts the median cosine is ${median.toFixed(3)}; ` +
       `${minCosine} is the least. They were made with another model, prompt or pooling, or belong to other lines.`,
   );
-}
-
-function cosine(one: Float32Array, other: Float32Array): number {
-  const dot = (x: Float32Array, y: Float32Array): number =>
-    x.reduce((sum, value, at) => sum + value * (y[at] ?? 0), 0);
-  return dot(one, other) / (Math.sqrt(dot(one, one) * dot(other, other)) || 1);
 }

@@ -1,10 +1,11 @@
-import { AppError, toAppError } from '@embergate/contracts/errors.ts';
+import { AppError } from '@embergate/contracts/errors.ts';
 import { spaceId, type EmbeddingSpace } from '@embergate/contracts/space.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
 import type { Chunker } from '@embergate/ingestion/chunk.ts';
 import type { SpaceEmbedding } from '@embergate/ingestion/run-request.ts';
 import type { Fit } from '@embergate/routing/fit.ts';
-import type { CollectionStamp, VectorStore } from '@embergate/vector-store/store.ts';
+import { existingCollection } from '@embergate/vector-store/existing-collection.ts';
+import type { VectorStore } from '@embergate/vector-store/store.ts';
 import type { BulkEmbedder } from './bulk-embedder.ts';
 
 /** A space that this indexer writes, and how its model wants code to be cut. */
@@ -58,7 +59,7 @@ export class IndexedSpaces {
     store: Pick<VectorStore, 'getCollection'>,
     { collection, newSpace, isFixed }: WantedSpace,
   ): Promise<CollectionWriters> {
-    const stamp = await existing(store, collection);
+    const stamp = await existingCollection(store, collection);
     if (!stamp) {
       const first = newSpace === undefined ? (this.#all[0] as IndexedSpace) : this.#withId(newSpace);
       return { first, second: null };
@@ -91,17 +92,5 @@ export class IndexedSpaces {
       'space_mismatch',
       `The job needs the space ${id}, and this indexer embeds in ${ids.join(', ')}. Give it the gateway's EMBEDDING_MODEL and OTHER_EMBEDDING_MODELS.`,
     );
-  }
-}
-
-async function existing(
-  store: Pick<VectorStore, 'getCollection'>,
-  collection: string,
-): Promise<CollectionStamp | null> {
-  try {
-    return await store.getCollection(collection);
-  } catch (error) {
-    if (toAppError(error).code === 'collection_not_found') return null;
-    throw error;
   }
 }

@@ -1,4 +1,5 @@
 import type { Alignment, AlignmentReference } from '@embergate/contracts/alignment.ts';
+import { cosine, dot } from './cosine.ts';
 
 /** Below either a variant takes no work; 0 switches one off. */
 export interface AlignmentFloors {
@@ -52,7 +53,7 @@ function overlapOf({ dimensions, canaries, sample }: AlignmentReference, own: Fl
 export function strangeCollections(
   reference: AlignmentReference,
   own: Float32Array,
-  { cosine }: AlignmentFloors,
+  floors: AlignmentFloors,
 ): string[] {
   const cosines = cosinesOf(reference, own);
   const byCollection = Map.groupBy(
@@ -60,27 +61,20 @@ export function strangeCollections(
     (at) => reference.canaries[at]?.collection ?? '',
   );
   return [...byCollection].flatMap(([name, places]) =>
-    median(places.map((at) => cosines[at] ?? 0)) < cosine ? [name] : [],
+    median(places.map((at) => cosines[at] ?? 0)) < floors.cosine ? [name] : [],
   );
 }
 
 /** Of each canary's vector and the one that is held of it. */
 export function cosinesOf({ dimensions, canaries, sample }: AlignmentReference, own: Float32Array): number[] {
   return canaries.map((_, at) => {
-    const [mine, held] = [rowOf(own, at, dimensions), rowOf(sample, at, dimensions)];
-    return dot(mine, held) / (lengthOf(mine) * lengthOf(held) || 1);
+    return cosine(rowOf(own, at, dimensions), rowOf(sample, at, dimensions));
   });
 }
 
 /** Whether a variant may work for the collections that it was compared with. */
-export const isAligned = ({ cosine, overlap }: Alignment, floors: AlignmentFloors): boolean =>
-  (cosine >= floors.cosine || floors.cosine === 0) && (overlap ?? 1) >= floors.overlap;
-
-function dot(x: Float32Array, y: Float32Array): number {
-  let sum = 0;
-  for (let at = 0; at < x.length; at++) sum += (x[at] as number) * (y[at] as number);
-  return sum;
-}
+export const isAligned = (measured: Alignment, floors: AlignmentFloors): boolean =>
+  (measured.cosine >= floors.cosine || floors.cosine === 0) && (measured.overlap ?? 1) >= floors.overlap;
 
 const rowOf = (rows: Float32Array, at: number, dimensions: number): Float32Array =>
   rows.subarray(at * dimensions, (at + 1) * dimensions);

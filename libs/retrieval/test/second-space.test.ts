@@ -3,7 +3,8 @@ import { searchRequestSchema, type Degradation } from '@embergate/contracts/http
 import { spaceId, type EmbeddingSpace } from '@embergate/contracts/space.ts';
 import type { CollectionStamp, VectorStore } from '@embergate/vector-store/store.ts';
 import { expect, it } from 'vitest';
-import { search, type EmbeddedQuery, type QueryEmbedder } from '../src/search.ts';
+import type { EmbeddedQuery, QueryEmbedder } from '../src/query-vector.ts';
+import { search } from '../src/search.ts';
 
 const spaceOf = (model: string): EmbeddingSpace => ({
   model,

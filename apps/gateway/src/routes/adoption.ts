@@ -1,8 +1,9 @@
 import type { AdoptionRequest } from '@embergate/contracts/adoption.ts';
-import { AppError, toAppError } from '@embergate/contracts/errors.ts';
+import { AppError } from '@embergate/contracts/errors.ts';
 import { collectionNameSchema } from '@embergate/contracts/http-search.ts';
 import type { ForeignCollections } from '@embergate/vector-store/foreign-collections.ts';
-import type { CollectionStamp, VectorStore } from '@embergate/vector-store/store.ts';
+import { existingCollection } from '@embergate/vector-store/existing-collection.ts';
+import type { VectorStore } from '@embergate/vector-store/store.ts';
 import type { Request } from 'express';
 import { inspect, type Inspection } from '../adoption.ts';
 import { invalidRequest, type Handler } from '../app.ts';
@@ -63,7 +64,7 @@ async function spaceFor(
   collection: string,
   declared: string | undefined,
 ): Promise<ServedSpace> {
-  const stamp = await existing(store, collection);
+  const stamp = await existingCollection(store, collection);
   if (stamp?.secondSpace)
     throw new AppError(
       'space_mismatch',
@@ -71,16 +72,4 @@ async function spaceFor(
     );
   if (stamp) return spaces.of(stamp.space);
   return spaces.all.find(({ id }) => id === declared) ?? spaces.first;
-}
-
-async function existing(
-  store: AdoptionRouteParts['store'],
-  collection: string,
-): Promise<CollectionStamp | null> {
-  try {
-    return await store.getCollection(collection);
-  } catch (error) {
-    if (toAppError(error).code === 'collection_not_found') return null;
-    throw error;
-  }
 }
