@@ -116,7 +116,10 @@ describe('a page in the user’s browser and the gateway on the user’s machine
   async function state(): Promise<unknown> {
     const { client } = embergate;
     const [jobs, collections] = await Promise.all([client.indexJobs(), client.collections()]);
-    return { jobs: jobs.map(({ id }) => id), chunks: collections.map(({ name, chunks }) => [name, chunks]) };
+    return {
+      jobs: jobs.map(({ id }) => id),
+      chunks: collections.data.map(({ name, chunks }) => [name, chunks]),
+    };
   }
 
   async function pageAt(host: string): Promise<Page> {

@@ -54,7 +54,7 @@ describe('how good a search is can be measured by anybody', () => {
       'hybrid - lexical',
     ]);
     // What was made for it is gone.
-    expect((await embergate.client.collections()).map(({ name }) => name)).toEqual([]);
+    expect((await embergate.client.collections()).data.map(({ name }) => name)).toEqual([]);
     expect(await readdir(join(home.path, 'work'))).toEqual([]);
   });
 
@@ -79,7 +79,7 @@ describe('how good a search is can be measured by anybody', () => {
     const { configurations } = await evaluate(file, '--task', 'queries', ...both);
     expect(configurations.map(({ name }) => name)).toEqual(['hybrid', 'lexical', 'arrange=off,weights=1:1']);
     expect(configurations[0]?.ndcg.mean).toBeGreaterThan(0.8);
-    expect((await embergate.client.collections()).map(({ name }) => name)).toEqual(['default']);
+    expect((await embergate.client.collections()).data.map(({ name }) => name)).toEqual(['default']);
   });
 
   it('a repository that is there twice is found once, with a word on where else it is', async () => {

@@ -128,7 +128,7 @@ describe('a model of one’s own catalog, pulled from a hub', () => {
       expect(embedding).toMatchObject({ model: NAME, degraded: false });
       expect(embedding.space).not.toBe(space);
       expect(results.length).toBeGreaterThan(0);
-      expect((await other.client.collections())[0]?.space.dimensions).toBe(64);
+      expect((await other.client.collections()).data[0]?.space.dimensions).toBe(64);
       const { data } = await other.client.embeddings({ model: NAME, input: 'retry with backoff' });
       const cut = cutVectors(Float32Array.from(whole), { from: 128, to: 64 });
       const short = data[0]?.embedding as number[];

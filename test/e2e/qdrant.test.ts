@@ -181,7 +181,7 @@ describe.skipIf(binary === '')('Embergate on a real Qdrant, the one at QDRANT_BI
     await expect(embergate.client.deleteCollection('taken')).rejects.toMatchObject({
       code: 'collection_foreign',
     });
-    expect((await embergate.client.collections()).map(({ name }) => name)).not.toContain('taken');
+    expect((await embergate.client.collections()).data.map(({ name }) => name)).not.toContain('taken');
     expect((await client.collectionExists(place)).exists).toBe(true);
   });
 

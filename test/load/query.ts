@@ -2,9 +2,9 @@
 import type { SearchResponse } from '@embergate/contracts/http-search.ts';
 import { RunningEmbergate } from '@embergate/testing/running-embergate.ts';
 import { execFile } from 'node:child_process';
-import { Agent, request } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { Poster } from './post.ts';
 import { quantile, RawModel, timeSingles } from './raw.ts';
 import { newText } from './texts.ts';
 
@@ -14,7 +14,7 @@ const SECONDS = Number(process.env['BENCH_SECONDS'] ?? 30);
 const SINGLES = 500;
 const WARM_UP = 2_000;
 
-const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+const poster = new Poster(1);
 
 const ms = (value: number): string => `${value.toFixed(2)} ms`;
 
@@ -32,27 +32,6 @@ function report(name: string, times: readonly number[]): void {
   console.log(
     `${name.padEnd(44)} p50 ${ms(p50)}  p99 ${ms(p99)}  ${(1_000 / (times.reduce((a, b) => a + b, 0) / times.length)).toFixed(0)}/s`,
   );
-}
-
-/** One request over a kept-alive connection; Node's plain client, as fetch costs about a millisecond of its own. */
-function post(url: string, body: unknown): Promise<{ ms: number; text: string }> {
-  const start = performance.now();
-  return new Promise((resolve, reject) => {
-    const call = request(
-      url,
-      { method: 'POST', agent, headers: { 'content-type': 'application/json' } },
-      (response) => {
-        let text = '';
-        response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
-        response.on('end', () =>
-          response.statusCode === 200
-            ? resolve({ ms: performance.now() - start, text })
-            : reject(new Error(`${response.statusCode}: ${text}`)),
-        );
-      },
-    );
-    call.on('error', reject).end(JSON.stringify(body));
-  });
 }
 
 async function underLoad(url: string, model: string): Promise<void> {
@@ -88,7 +67,7 @@ try {
   const { usage } = await client.embeddings({ model, input: newText() });
   console.log(`one text of ${usage.total_tokens} tokens, ${model}, 2 threads\n`);
   report('raw, before', before);
-  const embed = () => post(`${url}/v1/embeddings`, { model, input: newText() });
+  const embed = () => poster.post(`${url}/v1/embeddings`, { model, input: newText() });
   // Until the engine has compiled what is hot, some thousand calls.
   for (let warm = 0; warm < WARM_UP; warm++) await embed();
   const singles: number[] = [];
@@ -98,13 +77,13 @@ try {
   const known = newText();
   const cached: number[] = [];
   for (let round = 0; round < SINGLES; round++)
-    cached.push((await post(`${url}/v1/embeddings`, { model, input: known })).ms);
+    cached.push((await poster.post(`${url}/v1/embeddings`, { model, input: known })).ms);
   report('service, 1 client, the same text again', cached);
 
   const answers: SearchResponse[] = [];
   const searches: number[] = [];
   for (let round = 0; round < SINGLES; round++) {
-    const { ms: took, text } = await post(`${url}/v1/search`, { query: newText() });
+    const { ms: took, text } = await poster.post(`${url}/v1/search`, { query: newText() });
     searches.push(took);
     answers.push(JSON.parse(text) as SearchResponse);
   }
@@ -120,7 +99,7 @@ try {
     answers.map(({ timingsMs }) => timingsMs.inference),
   );
 } finally {
-  agent.destroy();
+  poster.close();
   await embergate.dispose();
 }
 report('raw, after', await rawSingles());

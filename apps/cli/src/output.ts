@@ -1,4 +1,5 @@
 import { toAppError } from '@embergate/contracts/errors.ts';
+import type { CollectionList } from '@embergate/contracts/http-cluster.ts';
 import pc from 'picocolors';
 
 /** Exit codes of the contract. */
@@ -22,6 +23,12 @@ export function printError(thrown: unknown): number {
   const error = toAppError(thrown);
   process.stderr.write(printable(`${pc.red(error.code)}: ${error.message}`) + '\n');
   return error.code === 'usage' || error.code === 'config_invalid' ? EXIT.usage : EXIT.failed;
+}
+
+/** On stderr: the collections that the store does not tell about, beside those that it does. */
+export function printUnreadable(unreadable: CollectionList['unreadable']): void {
+  for (const { name, code, message } of unreadable)
+    process.stderr.write(printable(`${pc.yellow(code)}: collection ${name}: ${message}`) + '\n');
 }
 
 /** Columns of text, each as wide as its widest cell. */

@@ -1,6 +1,6 @@
 import type { AdoptionPreview, AdoptionRequest } from '@embergate/contracts/adoption.ts';
 import { AppError, ERROR_KINDS, type ErrorCode } from '@embergate/contracts/errors.ts';
-import type { Cluster, Collection } from '@embergate/contracts/http-cluster.ts';
+import type { Cluster, Collection, CollectionList } from '@embergate/contracts/http-cluster.ts';
 import { problemSchema } from '@embergate/contracts/http-cluster.ts';
 import type {
   EmbeddingsRequest,
@@ -88,9 +88,8 @@ export class EmbergateClient {
     );
   }
 
-  async collections(): Promise<Collection[]> {
-    const { data } = await this.#json<{ data: Collection[] }>('GET', '/v1/collections');
-    return data;
+  collections(): Promise<CollectionList> {
+    return this.#json('GET', '/v1/collections');
   }
 
   collection(name: string): Promise<Collection> {

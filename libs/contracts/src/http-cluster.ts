@@ -30,6 +30,12 @@ export const collectionSchema = z.strictObject({
 });
 export type Collection = z.infer<typeof collectionSchema>;
 
+export const collectionListSchema = listOf(collectionSchema).extend({
+  /** Those that the store has and does not tell about, each with the reason; the others are in `data` all the same. */
+  unreadable: z.array(z.strictObject({ name: z.string(), code: z.string(), message: z.string() })),
+});
+export type CollectionList = z.infer<typeof collectionListSchema>;
+
 const tierStatusSchema = z.strictObject({
   name: tierNameSchema,
   state: z.enum(['ready', 'saturated', 'starting', 'down', 'misaligned']),

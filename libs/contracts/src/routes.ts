@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { adoptionPreviewSchema, adoptionRequestSchema } from './adoption.ts';
-import { clusterSchema, collectionSchema, listOf } from './http-cluster.ts';
+import { clusterSchema, collectionListSchema, collectionSchema, listOf } from './http-cluster.ts';
 import {
   embeddingsRequestSchema,
   embeddingsResponseSchema,
@@ -107,7 +107,7 @@ export const ROUTES = {
     path: '/v1/collections',
     summary: 'Collections',
     scope: 'search',
-    response: json(listOf(collectionSchema)),
+    response: json(collectionListSchema),
     errors: [503],
   },
   getCollection: {

@@ -1,14 +1,16 @@
 import { Command } from 'commander';
 import { clientOf, withRemoteOptions, type CliContext, type RemoteOptions } from '../context.ts';
-import { print, printJson, table } from '../output.ts';
+import { print, printJson, printUnreadable, table } from '../output.ts';
 import { adoptCommand } from './collections-adopt.ts';
 import { moveCommand } from './collections-move.ts';
 
 export function collectionsCommand(context: CliContext): Command {
   const list = withRemoteOptions(new Command('list').description('collections with their spaces')).action(
     async (options: RemoteOptions) => {
-      const collections = await clientOf(context, options).collections();
-      if (options.json) return printJson(collections);
+      const list = await clientOf(context, options).collections();
+      if (options.json) return printJson(list.data);
+      const { data: collections, unreadable } = list;
+      printUnreadable(unreadable);
       if (collections.length === 0) return print('There are no collections.');
       const rows = collections.map(({ name, spaceId, secondSpaceId, chunks, repos }) => [
         name,

@@ -2,7 +2,7 @@ import type { Cluster } from '@embergate/contracts/http-cluster.ts';
 import { Command } from 'commander';
 import pc from 'picocolors';
 import { clientOf, withRemoteOptions, type CliContext, type RemoteOptions } from '../context.ts';
-import { EXIT, print, printJson, table } from '../output.ts';
+import { EXIT, print, printJson, printUnreadable, table } from '../output.ts';
 
 const TIER_COLUMNS = [
   'TIER',
@@ -41,13 +41,14 @@ export function statusCommand(context: CliContext): Command {
   return withRemoteOptions(new Command('status').description('tiers, collections and readiness')).action(
     async (options: RemoteOptions) => {
       const client = clientOf(context, options);
-      const [readiness, cluster, collections] = await Promise.all([
+      const [readiness, cluster, list] = await Promise.all([
         client.readiness(),
         client.cluster(),
         client.collections(),
       ]);
       if (readiness.status !== 'ok') context.setExitCode(EXIT.failed);
-      if (options.json) return printJson({ url: client.url, readiness, cluster, collections });
+      const { data: collections, unreadable } = list;
+      if (options.json) return printJson({ url: client.url, readiness, cluster, collections, unreadable });
 
       const state = readiness.status === 'ok' ? pc.green('ready') : pc.red('not ready');
       print(`${client.url} is ${state}; store ${cluster.store}, space ${cluster.space}`);
@@ -59,6 +60,7 @@ export function statusCommand(context: CliContext): Command {
         print(`space ${space}`);
         printTiers(tiers);
       }
+      printUnreadable(unreadable);
       if (collections.length === 0) return print('No collection yet: `embergate index DIR` makes one.');
       const rows = collections.flatMap(({ name, repos, sizeBytes }) =>
         repos.map((repo) => [

@@ -1,4 +1,5 @@
-import type { Collection } from '@embergate/contracts/http-cluster.ts';
+import { ERROR_KINDS, toAppError } from '@embergate/contracts/errors.ts';
+import type { Collection, CollectionList } from '@embergate/contracts/http-cluster.ts';
 import { spaceId } from '@embergate/contracts/space.ts';
 import type { CollectionStamp, VectorStore } from '@embergate/vector-store/store.ts';
 import type { Handler } from '../app.ts';
@@ -6,12 +7,35 @@ import type { Handler } from '../app.ts';
 export const listCollectionsHandler =
   (store: VectorStore): Handler =>
   async (_request, response) => {
-    const stamps = await store.listCollections();
-    response.json({
-      data: await Promise.all(stamps.map((stamp) => describe(store, stamp))),
-      nextCursor: null,
-    });
+    response.json(await collectionList(store));
   };
+
+/** What the store refuses to tell of one collection does not hide the others. Throws what is wrong with the store itself. */
+export async function collectionList(store: VectorStore): Promise<CollectionList> {
+  const stamps = await store.listCollections();
+  const list: CollectionList = { data: [], nextCursor: null, unreadable: [] };
+  for (const one of await Promise.all(stamps.map((stamp) => describeIfTold(store, stamp)))) {
+    if (one === null) continue;
+    if ('code' in one) list.unreadable.push(one);
+    else list.data.push(one);
+  }
+  return list;
+}
+
+/** Null for one that was dropped in between. */
+async function describeIfTold(
+  store: VectorStore,
+  stamp: CollectionStamp,
+): Promise<Collection | CollectionList['unreadable'][number] | null> {
+  try {
+    return await describe(store, stamp);
+  } catch (error) {
+    const { code, message } = toAppError(error);
+    if (code === 'collection_not_found') return null;
+    if (ERROR_KINDS[code].retryable || code === 'store_denied') throw error;
+    return { name: stamp.name, code, message };
+  }
+}
 
 export const getCollectionHandler =
   (store: VectorStore): Handler =>

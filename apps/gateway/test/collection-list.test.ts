@@ -1,0 +1,50 @@
+import { AppError, type ErrorCode } from '@embergate/contracts/errors.ts';
+import { collectionListSchema } from '@embergate/contracts/http-cluster.ts';
+import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
+import type { VectorStore } from '@embergate/vector-store/store.ts';
+import { expect, it } from 'vitest';
+import { collectionList } from '../src/routes/collections.ts';
+
+const space: EmbeddingSpace = {
+  ...{ model: 'm', revision: '1', dimensions: 2, pooling: 'mean', normalize: true },
+  prompts: { query: '', document: '' },
+};
+
+/** A fake store of collections with three chunks each, some of which it fails to count. */
+const storeOf = (collections: Record<string, ErrorCode | null>): VectorStore =>
+  ({
+    listCollections: async () =>
+      Object.keys(collections).map((name) => ({ name, space, secondSpace: null, createdAt: '2026-01-01' })),
+    countByRepo: async (name: string) => {
+      const code = collections[name];
+      if (code) throw new AppError(code, `no counts of ${name}`);
+      return [{ repo: 'code', chunks: 3 }];
+    },
+    countUnembedded: async () => [],
+    listRuns: async () => [],
+    sizeBytes: async () => null,
+  }) as unknown as VectorStore;
+
+it('a collection that the store refuses to tell about is named beside those that it tells about', async () => {
+  const list = await collectionList(storeOf({ mine: null, strict: 'store_refused', yours: null }));
+  expect(() => collectionListSchema.parse(list)).not.toThrow();
+  expect(list.data.map(({ name, chunks }) => [name, chunks])).toEqual([
+    ['mine', 3],
+    ['yours', 3],
+  ]);
+  expect(list.unreadable).toEqual([
+    { name: 'strict', code: 'store_refused', message: 'no counts of strict' },
+  ]);
+});
+
+it('one that is dropped meanwhile is left out', async () => {
+  const list = await collectionList(storeOf({ mine: null, gone: 'collection_not_found' }));
+  expect({ names: list.data.map(({ name }) => name), unreadable: list.unreadable }).toEqual({
+    names: ['mine'],
+    unreadable: [],
+  });
+});
+
+it.each(['store_down', 'store_denied'] as const)('nothing is listed by a store that is %s', async (code) => {
+  await expect(collectionList(storeOf({ mine: null, other: code }))).rejects.toMatchObject({ code });
+});
