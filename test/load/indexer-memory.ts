@@ -1,6 +1,7 @@
 // `npm run bench:index-memory`: resident memory of the indexer, and what it writes, while a large repository is indexed, then again with
-// 1% of its files changed. The vectors are made up (made-up-worker.ts): there is no model in it, so the times are those of everything else.
-// --files N (20,000)  --chunks N a file (10)  --changed N files (1% of them)
+// 1% of its files changed. The vectors are made up (made-up-worker.ts): there is no model in it, so the times are those of everything else;
+// with --model they are the default model's, made by a real worker.
+// --files N (20,000)  --chunks N a file (10)  --changed N files (1% of them)  --model
 import { isEnded, type IndexJob } from '@embergate/contracts/index-job.ts';
 import { DEFAULT_MODEL } from '@embergate/contracts/settings.ts';
 import { findModel } from '@embergate/models/installed-model.ts';
@@ -8,7 +9,7 @@ import { connectRedis } from '@embergate/queue/connection.ts';
 import { IndexQueue } from '@embergate/queue/index-queue.ts';
 import { createLogger } from '@embergate/platform/logs.ts';
 import { stablePort } from '@embergate/testing/free-port.ts';
-import { KeptProcess } from '@embergate/testing/kept-process.ts';
+import { KeptProcess, type AppCommand } from '@embergate/testing/kept-process.ts';
 import { memoryOf } from '@embergate/testing/process-usage.ts';
 import { temporaryFolder } from '@embergate/testing/running-embergate.ts';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
@@ -24,6 +25,7 @@ const { values } = parseArgs({
     files: { type: 'string', default: '20000' },
     chunks: { type: 'string', default: '10' },
     changed: { type: 'string' },
+    model: { type: 'boolean', default: false },
   },
 });
 const FILES = Number(values.files);
@@ -60,37 +62,28 @@ const log = createLogger('bench', 'warn');
 const redis = await connectRedis({ url: server.url, patience: 'patient', log });
 const queue = new IndexQueue(redis);
 const { space } = await findModel(DEFAULT_MODEL, { modelDir });
-const worker = await MadeUpWorker.start(server.url, space);
 const { PATH, HOME } = process.env;
-const indexer = new KeptProcess({
-  name: 'indexer',
-  command: 'indexer',
-  logDir: join(folder.path, 'logs'),
-  restartDelayMs: 1_000,
-  env: {
-    PATH,
-    HOME,
-    LOG_LEVEL: 'info',
-    MODEL_DIR: modelDir,
-    DATA_DIR: folder.path,
-    REDIS_URL: server.url,
-    EMBEDDING_TIERS: 'cpu',
-    ...LEAN_MEMORY.env,
-    NODE_OPTIONS: LEAN_MEMORY.nodeOptions.join(' '),
-  },
-});
-indexer.bringUp();
-await indexer.whenReady();
+const keep = async (command: AppCommand, env: NodeJS.ProcessEnv): Promise<KeptProcess> => {
+  const logDir = join(folder.path, 'logs');
+  const common = { PATH, HOME, LOG_LEVEL: 'info', MODEL_DIR: modelDir, REDIS_URL: server.url };
+  const kept = new KeptProcess({
+    ...{ name: command, command, logDir, restartDelayMs: 1_000 },
+    env: { ...common, ...LEAN_MEMORY.env, NODE_OPTIONS: LEAN_MEMORY.nodeOptions.join(' '), ...env },
+  });
+  kept.bringUp();
+  await kept.whenReady();
+  return kept;
+};
+const worker = values.model
+  ? await keep('worker', { WORKER_TIER: 'cpu', EMBEDDING_TIERS: 'cpu' })
+  : await MadeUpWorker.start(server.url, space);
+const indexer = await keep('indexer', { DATA_DIR: folder.path, EMBEDDING_TIERS: 'cpu' });
 
 const writtenBytes = async (): Promise<number> =>
   Number(/write_bytes: (\d+)/.exec(await readFile(`/proc/${indexer.pid}/io`, 'utf8'))?.[1]);
 
 async function indexOnce(name: string): Promise<number> {
-  const [before, writtenBefore, embeddedBefore] = [
-    await memoryOf(indexer.pid),
-    await writtenBytes(),
-    worker.texts,
-  ];
+  const [before, writtenBefore] = [await memoryOf(indexer.pid), await writtenBytes()];
   const { id } = await queue.add({
     source: { type: 'directory', path: source },
     collection: 'default',
@@ -109,7 +102,7 @@ async function indexOnce(name: string): Promise<number> {
   const after = await memoryOf(indexer.pid);
   console.log(
     `${name}: ${job.state} ${job.error?.message ?? ''}, ${job.progress.files} files, ${job.progress.chunks} chunks, ` +
-      `${worker.texts - embeddedBefore} embedded, ${seconds.toFixed(1)} s; ` +
+      `${job.progress.embedded} embedded, ${seconds.toFixed(1)} s; ` +
       `${(((await writtenBytes()) - writtenBefore) / 1e6).toFixed(1)} MB written; indexer's resident memory in MB: ${before.nowMb} before, ` +
       `${peak.running} at most while running, ${peak.publishing} while publishing, ${after.nowMb} after (own ${after.ownMb}), peak ${after.peakMb}`,
   );
@@ -131,7 +124,7 @@ try {
   );
 } finally {
   await indexer.takeDown('SIGTERM');
-  await worker.close();
+  await (worker instanceof KeptProcess ? worker.takeDown('SIGTERM') : worker.close());
   await queue.close();
   redis.disconnect();
   await server.stop();

@@ -11,8 +11,6 @@ const JOBS_AT_A_TIME = 3;
 
 /** Stands for a worker where only what lies around the model is measured: it answers bulk jobs at once, with vectors that mean nothing. */
 export class MadeUpWorker {
-  /** Texts that it was given. */
-  texts = 0;
   readonly #close: () => Promise<void>;
 
   private constructor(close: () => Promise<void>) {
@@ -45,18 +43,16 @@ export class MadeUpWorker {
       log,
       handler: async (job) => {
         const vectors = madeUpVectors(job.inputs.map(decodeTokenIds), space.dimensions);
-        worker.texts += job.inputs.length;
         const made = { count: job.inputs.length, dimensions: space.dimensions, queueMs: 0, inferenceMs: 0 };
         return { meta: { status: 'ok', id: job.id, ...made, ...by }, vectors };
       },
     });
-    const worker = new MadeUpWorker(async () => {
+    return new MadeUpWorker(async () => {
       await receiver.close();
       await heartbeats.stop();
       clock.stop();
       redis.disconnect();
     });
-    return worker;
   }
 
   close(): Promise<void> {
