@@ -111,7 +111,7 @@ class Move {
   readonly #successor: string;
   /** Ids of all rows that the successor shall hold. */
   readonly #ids = new Set<string>();
-  /** Ids of the rows that were read: a store that was away meanwhile may have given some twice. */
+  /** Ids of the rows that were read, and are written or about to be: a store that was away meanwhile gives them once more. */
   readonly #read = new Set<string>();
 
   constructor(
@@ -144,12 +144,13 @@ class Move {
     try {
       for await (const page of store.visibleRows(collection)) {
         signal.throwIfAborted();
-        this.#progress.read({ bytes: 0, files: 0, chunks: page });
-        for (const { id } of page) this.#read.add(id);
-        const moving = page.map((row) => this.#prepare(row));
+        const unread = page.filter(({ id }) => !this.#read.has(id));
+        this.#progress.read({ bytes: 0, files: 0, chunks: unread });
+        for (const { id } of unread) this.#read.add(id);
+        const moving = unread.map((row) => this.#prepare(row));
         for (const { row } of moving) this.#ids.add(row.id);
         const missing = moving.filter(({ row }) => !there.has(row.id));
-        this.#progress.reused(page.length - missing.length);
+        this.#progress.reused(unread.length - missing.length);
         if (missing.length > 0) await work.begin(() => this.#write(missing));
       }
       await work.finish();

@@ -1,8 +1,10 @@
+import { AppError } from '@embergate/contracts/errors.ts';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import type { IndexProgress } from '@embergate/contracts/index-job.ts';
 import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { moveCollection, type MoveParts, type MoveRequest } from '../src/move-collection.ts';
+import { patientStore } from '../src/patient-store.ts';
 import type { SpaceEmbedding } from '../src/run-request.ts';
 import {
   COLLECTION,
@@ -87,6 +89,29 @@ describe('a collection that moves to another space', () => {
     expect(await bench.visibleCount()).toBe(FILES);
     // What was written is not embedded again; what was under way may be.
     expect(moved.length - before).toBeLessThan(FILES);
+  });
+
+  it('whose store goes away in the middle of the pages embeds nothing twice, and counts nothing twice', async () => {
+    let breaks = 1;
+    const breaking = new Proxy(bench.store, {
+      get: (target, name) => {
+        if (name !== 'visibleRows')
+          return (Reflect.get(target, name, target) as () => unknown).bind?.(target);
+        return async function* (collection: string) {
+          for await (const page of target.visibleRows(collection)) {
+            yield page;
+            if (breaks-- > 0) throw new AppError('store_down', 'away');
+          }
+        };
+      },
+    });
+    const patience = { signal: new AbortController().signal, onWaiting: () => undefined, firstPauseMs: 1 };
+    const progress: IndexProgress[] = [];
+    await move({ onProgress: (now) => progress.push(now) }, { store: patientStore(breaking, patience) });
+    expect(breaks).toBeLessThan(0);
+    expect(moved).toHaveLength(FILES);
+    expect(progress.at(-1)).toMatchObject({ chunks: FILES, embedded: FILES, reused: 0, total: FILES });
+    expect(await bench.visibleCount()).toBe(FILES);
   });
 
   it('asked for twice under the same id, is moved once', async () => {

@@ -6,7 +6,7 @@ import type {
   SampledRow,
   VisibleRow,
 } from '@embergate/vector-store/store.ts';
-import { scrollPages } from './chunk-points.ts';
+import { scrollPages, type Scrolling } from './chunk-points.ts';
 import { embeddedAmong, fieldIn, fieldIs, type PointFilter } from './filters.ts';
 import * as points from './points.ts';
 
@@ -88,7 +88,7 @@ export async function samplePoints(
 
 /** Ids of the rows of a run that have no vector yet. */
 export async function* unembeddedPages(
-  client: QdrantClient,
+  client: Scrolling,
   name: string,
   runId: string,
 ): AsyncGenerator<string[]> {
@@ -101,7 +101,7 @@ export async function* unembeddedPages(
 
 /** Points by their ids, which stay where they are: pages may be read for as long as it takes. */
 export async function* visiblePages(
-  client: QdrantClient,
+  client: Scrolling,
   name: string,
   { filter, spaces }: { filter: Schemas['Filter']; spaces: CollectionSpaces },
 ): AsyncGenerator<VisibleRow[]> {

@@ -167,12 +167,12 @@ class QdrantStore implements VectorStore {
   }
 
   stamps(collection: string, repo: string): AsyncGenerator<ChunkStamp[]> {
-    return this.#calls.pages(collection, (place) => chunks.stampPages(this.#calls.reading, place, repo));
+    return this.#calls.pages(collection, (place) => chunks.stampPages(this.#calls.scrolling, place, repo));
   }
 
   unembedded(collection: string, runId: string): AsyncGenerator<string[]> {
     return this.#calls.pages(collection, (place) =>
-      vectors.unembeddedPages(this.#calls.reading, place, runId),
+      vectors.unembeddedPages(this.#calls.scrolling, place, runId),
     );
   }
 
@@ -195,7 +195,7 @@ class QdrantStore implements VectorStore {
     const hidden = await this.#calls.call(collection, () => this.#calls.hidden(collection));
     const filter = searchFilter(hidden, {});
     yield* this.#calls.pages(collection, (place) =>
-      vectors.visiblePages(this.#calls.reading, place, { filter, spaces }),
+      vectors.visiblePages(this.#calls.scrolling, place, { filter, spaces }),
     );
   }
 

@@ -1,6 +1,7 @@
 import type { QdrantClient } from '@qdrant/js-client-rest';
 import { AppError } from '@embergate/contracts/errors.ts';
 import { hiddenRuns, readVisibly, type HiddenRuns } from '@embergate/vector-store/visibility.ts';
+import type { Scrolling } from './chunk-points.ts';
 import { describeFailure, retrying, toStoreError } from './failures.ts';
 import { Pointers } from './pointers.ts';
 import { readRunPoints } from './run-points.ts';
@@ -10,11 +11,14 @@ export class RemoteCalls {
   readonly reading: QdrantClient;
   readonly writing: QdrantClient;
   readonly pointers: Pointers;
+  /** For readings in pages: one page that fails is asked for again, and not the whole reading. */
+  readonly scrolling: Scrolling;
 
   constructor(clients: { reading: QdrantClient; writing: QdrantClient }) {
     this.reading = clients.reading;
     this.writing = clients.writing;
     this.pointers = new Pointers(clients.writing);
+    this.scrolling = { scroll: (place, request) => retrying(() => this.reading.scroll(place, request)) };
   }
 
   /** @param request gets Qdrant's name of the collection, as it was a moment ago. */

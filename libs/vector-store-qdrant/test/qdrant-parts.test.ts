@@ -74,6 +74,29 @@ describe('a Qdrant that is away', () => {
     }
   });
 
+  test('for a moment in the middle of a long reading is asked for that page again, and for none that it has given', async () => {
+    const asked: unknown[] = [];
+    server = createServer((request, response) => {
+      void (async () => {
+        const body = JSON.parse((await request.toArray()).join('') || '{}') as { offset?: string };
+        const isScroll = request.url?.includes('/scroll') ?? false;
+        if (isScroll) asked.push(body.offset ?? 'first');
+        const status = isScroll && asked.length === 2 ? 503 : isScroll ? 200 : 404;
+        const points = [{ id: asked.length, payload: { id: `row-${asked.length}` } }];
+        const result = { points, next_page_offset: body.offset === undefined ? 'second' : null };
+        response
+          .writeHead(status, { 'content-type': 'application/json' })
+          .end(JSON.stringify({ result, status: status === 200 ? 'ok' : { error: 'busy' } }));
+      })();
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const store = createQdrantStore({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` });
+    const ids: string[] = [];
+    for await (const page of store.stamps('code', 'sample')) ids.push(...page.map(({ id }) => id));
+    expect(asked).toEqual(['first', 'second', 'second']);
+    expect(ids).toEqual(['row-1', 'row-3']);
+  });
+
   test('for longer is not asked for ever, and what it refuses not at all', async () => {
     const busy = await startTrouble([503, 503, 503, 503]);
     await expect(createQdrantStore({ url: busy.url }).ping()).rejects.toMatchObject({ code: 'store_down' });
