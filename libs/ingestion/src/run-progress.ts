@@ -72,9 +72,9 @@ export class RunProgress {
     this.#notify(true);
   }
 
-  /** All chunks can be found by full text, and the source is read once more to embed them. */
+  /** All chunks can be found by full text, and the source is read once more to embed them. Who read it before may have been killed. */
   readAgain(): void {
-    this.#before = this.snapshot();
+    this.#before = this.#walked ? this.snapshot() : null;
     Object.assign(this.#progress, emptyProgress(), { textSearchable: true });
     this.#skipped.length = 0;
     this.#readBytes = 0;

@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { IndexProgress } from '@embergate/contracts/index-job.ts';
 import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
+import { estimateRun } from '../src/estimate.ts';
+import { FolderSource } from '../src/folder-source.ts';
 import { abandonRun, undoRun } from '../src/sweep.ts';
 import {
   COLLECTION,
@@ -71,7 +73,17 @@ describe('the first run of a repo', () => {
     expect(await bench.unembeddedCount('r1')).toBe(FILES - KNOWN);
     await bench.tree.write({ 'src/f0277.py': 'def another(value):\n    return value + "another"\n' });
     bench.embedded = [];
-    await bench.run('r1');
+    const source = await FolderSource.open(bench.tree.root, bench.chunker);
+    const about = { collection: COLLECTION, repo: 'sample', runId: 'r1', mode: 'incremental', source } as const;
+    const { signal } = new AbortController();
+    const tokenize = (text: string): Uint32Array => new Uint32Array(text.length);
+    const estimate = await estimateRun({ store: bench.store, tokenize }, { ...about, mostFiles: Infinity, signal });
+    expect(estimate).toMatchObject({ chunks: FILES, reused: KNOWN, embedded: FILES - KNOWN });
+    const told: IndexProgress[] = [];
+    await bench.run('r1', { onProgress: (progress) => void told.push(progress) });
+    // Before it has read anything it does not know how much there is.
+    expect(told[0]).toMatchObject({ textSearchable: true, total: null });
+    expect(told.at(-1)).toMatchObject({ total: FILES, embedded: FILES - KNOWN });
     expect(bench.embedded).toHaveLength(FILES - KNOWN);
     expect(await bench.visibleCount()).toBe(FILES);
     expect(await search('f277')).toEqual([]);

@@ -141,6 +141,9 @@ describe('a first run', () => {
     expect(known).toMatchObject({ chunks: 41, reused: 40, embedded: 1 });
     expect(known?.tokens).toBeLessThan(100);
     expect(await estimate(Infinity, 'full')).toMatchObject({ reused: 0, embedded: 41 });
+    // One that was killed when all was written has nothing more to embed.
+    await bench.runUntilPublishing('e', { mode: 'full' });
+    expect(await estimate(Infinity, 'full')).toMatchObject({ reused: 41, embedded: 0, tokens: 0 });
   });
 
   it('of a moved file embeds its chunks again, as the path is part of what is embedded; a copy in another repo is free', async () => {
