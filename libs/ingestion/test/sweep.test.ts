@@ -1,6 +1,7 @@
+import { AppError } from '@embergate/contracts/errors.ts';
 import { rm } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { abandonRun, sweep, undoRun } from '../src/sweep.ts';
+import { abandonOrphans, abandonRun, sweep, undoRun } from '../src/sweep.ts';
 import { COLLECTION, createRunBench, pythonFile, pythonFiles, type RunBench } from './run-bench.ts';
 
 const SECOND = 1_000;
@@ -52,9 +53,38 @@ describe('sweeping', () => {
   it('leaves a run alone that is under way, however long it takes', async () => {
     await bench.tree.write({ 'src/new.py': pythonFile('fresh') });
     await bench.runUntilPublishing('long');
+    await abandonOrphans(bench.store, (jobId) => Promise.resolve(jobId === 'long'));
+    // Nor where the queue is away, and nobody can say whether it is.
+    const away = (): Promise<boolean> => Promise.reject(new AppError('queue_down', 'away'));
+    await expect(abandonOrphans(bench.store, away)).rejects.toThrow(AggregateError);
     await sweep(bench.store, Date.now() + 1_000 * HOUR);
     expect(await bench.states()).toMatchObject({ long: 'pending' });
     expect(await bench.rows()).toHaveLength(4);
+  });
+
+  it('gives up a run whose job has ended without it, and hides at once what was found of it', async () => {
+    const kill = new AbortController();
+    bench.beforeAnswer = () => kill.abort('killed');
+    await bench.tree.write({ 'src/new.py': pythonFile('fresh') });
+    await expect(bench.run('first', { repo: 'other', signal: kill.signal })).rejects.toBe('killed');
+    const found = async (): Promise<string[]> =>
+      (await bench.store.countByRepo(COLLECTION)).map(({ repo }) => repo);
+    expect(await found()).toEqual(['other', 'sample']);
+    await abandonOrphans(bench.store, () => Promise.resolve(false));
+    expect(await found()).toEqual(['sample']);
+    expect(await bench.states()).toEqual({ r1: 'committed', first: 'cancelled' });
+    await sweep(bench.store, Date.now() + HOUR + SECOND);
+    expect(await bench.states()).toEqual({ r1: 'swept' });
+  });
+
+  it('leaves what a job published while it was asked whether that job has ended', async () => {
+    await bench.tree.write({ 'src/new.py': pythonFile('fresh') });
+    await bench.runUntilPublishing('r2');
+    await abandonOrphans(bench.store, async () => {
+      await bench.run('r2');
+      return false;
+    });
+    expect(await bench.states()).toEqual({ r1: 'committed', r2: 'committed' });
   });
 });
 
