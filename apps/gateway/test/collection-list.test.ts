@@ -3,7 +3,7 @@ import { collectionListSchema } from '@embergate/contracts/http-cluster.ts';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
 import { expect, it } from 'vitest';
-import { collectionList } from '../src/routes/collections.ts';
+import { collectionList, deleteCollectionHandler } from '../src/routes/collections.ts';
 
 const space: EmbeddingSpace = {
   ...{ model: 'm', revision: '1', dimensions: 2, pooling: 'mean', normalize: true },
@@ -47,4 +47,21 @@ it('one that is dropped meanwhile is left out', async () => {
 
 it.each(['store_down', 'store_denied'] as const)('nothing is listed by a store that is %s', async (code) => {
   await expect(collectionList(storeOf({ mine: null, other: code }))).rejects.toMatchObject({ code });
+});
+
+it('a collection into which a job indexes is not deleted: the job would go on writing to it', async () => {
+  const dropped: string[] = [];
+  const store = {
+    getCollection: async (name: string) => ({ name }),
+    dropCollection: async (name: string) => void dropped.push(name),
+  } as unknown as VectorStore;
+  const expectNoneIn = async (name: string): Promise<void> => {
+    if (name === 'busy') throw new AppError('job_running', 'Job job-1 has not ended.');
+  };
+  const response = { status: () => response, end: () => undefined };
+  const remove = (name: string): unknown =>
+    deleteCollectionHandler(store, { expectNoneIn })({ params: { name } } as never, response as never);
+  await expect(remove('busy')).rejects.toMatchObject({ code: 'job_running' });
+  await remove('quiet');
+  expect(dropped).toEqual(['quiet']);
 });

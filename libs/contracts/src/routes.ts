@@ -144,7 +144,7 @@ export const ROUTES = {
     summary: 'Delete a collection with all its chunks',
     scope: 'admin',
     response: { status: 204 },
-    errors: [404, 503],
+    errors: [404, 409, 503],
   },
   cluster: {
     method: 'get',

@@ -49,7 +49,9 @@ async function dropIfUnused(store: VectorStore, collection: string): Promise<voi
 export async function abandonRun(store: VectorStore, { collection, runId }: RunName): Promise<void> {
   try {
     const run = (await store.listRuns(collection)).find(({ id }) => id === runId);
-    if (!run || !isUnderWay(run)) return;
+    // Dropped and made anew while the run was under way, the collection knows nothing of it, and shows the rows that came after that.
+    if (!run) return await store.deleteRows(collection, { addedBy: runId });
+    if (!isUnderWay(run)) return;
     if (await hasVectors(store, run)) await markCancelled(store, run);
     else await undoRun(store, { collection, runId });
   } catch (error) {

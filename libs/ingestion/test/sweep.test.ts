@@ -102,6 +102,18 @@ describe('undoing a run', () => {
     expect(await bench.store.listCollections()).toEqual([]);
   });
 
+  it('whose collection was dropped under it, and made anew by others, leaves nothing for searches to find', async () => {
+    bench.beforeAnswer = async () => {
+      bench.beforeAnswer = () => undefined;
+      await bench.store.dropCollection(COLLECTION);
+      await bench.run('others', { repo: 'other' });
+    };
+    await bench.runUntilPublishing('r1');
+    expect(await bench.visibleCount()).toBe(2);
+    await abandonRun(bench.store, { collection: COLLECTION, runId: 'r1' });
+    expect(await bench.store.countByRepo(COLLECTION)).toEqual([{ repo: 'other', chunks: 2 }]);
+  });
+
   it('that was published is refused: its chunks are what people find', async () => {
     await bench.run('r1');
     const name = { collection: COLLECTION, runId: 'r1' };

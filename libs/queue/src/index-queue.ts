@@ -94,13 +94,25 @@ export class IndexQueue {
       const move = job && (await this.#describe(job));
       return move?.source.type === 'collection' && !isEnded(move.state) ? move : undefined;
     }
+    return (await this.#unendedIn(collection)).find(({ id }) => id !== ownId);
+  }
+
+  async #unendedIn(collection: string): Promise<IndexJob[]> {
     const jobs = await this.#queue.getJobs([...UNENDED]);
     const described = await Promise.all(
       jobs
         .filter((job) => job && indexJobPayloadSchema.parse(job.data).collection === collection)
         .map((job) => this.#describe(job)),
     );
-    return described.find(({ id, state }) => id !== ownId && !isEnded(state));
+    return described.filter(({ state }) => !isEnded(state));
+  }
+
+  /** @throws AppError `job_running` with the id of a job of that collection that has not ended. */
+  async expectNoneIn(collection: string): Promise<void> {
+    await this.#reach(async () => {
+      const [job] = await this.#unendedIn(collection);
+      if (job) throw running(job);
+    });
   }
 
   async get(id: string): Promise<IndexJob> {

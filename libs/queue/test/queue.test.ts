@@ -145,6 +145,18 @@ describe('jobs and answers over a real queue', () => {
       await expect(jobs.get('job-of-nobody')).rejects.toMatchObject({ code: 'job_not_found' });
     });
 
+    it('a collection is free to be deleted when none of its jobs goes on', async () => {
+      const jobs = await indexQueue();
+      const { id } = await jobs.add(payload);
+      await expect(jobs.expectNoneIn('c')).rejects.toMatchObject({
+        code: 'job_running',
+        details: { jobId: id },
+      });
+      await jobs.expectNoneIn('another');
+      await jobs.cancel(id);
+      await jobs.expectNoneIn('c');
+    });
+
     it('a move of a collection goes with no other job of it, and jobs of other collections with it', async () => {
       const jobs = await indexQueue();
       const move = { ...payload, repo: '*', source: { type: 'collection' as const, models: ['m'] } };

@@ -3,6 +3,7 @@ import type { Collection, CollectionList } from '@embergate/contracts/http-clust
 import { spaceId } from '@embergate/contracts/space.ts';
 import type { CollectionStamp, VectorStore } from '@embergate/vector-store/store.ts';
 import type { Handler } from '../app.ts';
+import type { IndexJobs } from '../ports.ts';
 
 export const listCollectionsHandler =
   (store: VectorStore): Handler =>
@@ -44,9 +45,11 @@ export const getCollectionHandler =
   };
 
 export const deleteCollectionHandler =
-  (store: VectorStore): Handler =>
+  (store: VectorStore, jobs: Pick<IndexJobs, 'expectNoneIn'>): Handler =>
   async (request, response) => {
     const { name } = await store.getCollection(String(request.params['name']));
+    // It would go on writing to a collection that is made anew meanwhile.
+    await jobs.expectNoneIn(name);
     await store.dropCollection(name);
     response.status(204).end();
   };
