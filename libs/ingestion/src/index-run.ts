@@ -1,11 +1,12 @@
 import { AppError, toAppError } from '@embergate/contracts/errors.ts';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
+import { existingCollection } from '@embergate/vector-store/existing-collection.ts';
 import type { RunRecord, RunState, VectorStore } from '@embergate/vector-store/store.ts';
 import type { ChunkSource } from './chunk-source.ts';
 import { RunPass } from './run-pass.ts';
 import { RunProgress } from './run-progress.ts';
 import type { IndexRunParts, IndexRunRequest } from './run-request.ts';
-import { knownRows } from './run-rows.ts';
+import { knownRows, remainingRows } from './run-rows.ts';
 import { isPublished, undoRun } from './sweep.ts';
 
 const MARK_BATCH = 2_000;
@@ -67,8 +68,7 @@ async function runsOf(
   store: VectorStore,
   { collection, space }: { collection: string; space: EmbeddingSpace },
 ): Promise<RunRecord[]> {
-  const exists = (await store.listCollections()).some(({ name }) => name === collection);
-  if (!exists) return [];
+  if (!(await existingCollection(store, collection))) return [];
   await store.ensureCollection(collection, space);
   return store.listRuns(collection);
 }
@@ -149,10 +149,14 @@ async function markStale(store: VectorStore, request: IndexRunRequest, pass: Run
 
 /** What is about to be published must be what was found: a row lost on the way would be missing from every answer. */
 async function checkCount(store: VectorStore, request: IndexRunRequest, pass: RunPass): Promise<void> {
-  const { visible, own } = await knownRows(store, request);
+  const missing = pass.chunkKeys();
   const gone = new Set(pass.stale());
-  const count = [...visible.values(), ...own.values()].filter((id) => !gone.has(id)).length;
-  if (count === pass.chunkCount) return;
+  let unknown = 0;
+  for await (const page of remainingRows(store, request))
+    for (const { key, id } of page)
+      if (!gone.has(id) && !missing.delete(key) && !pass.found(key)) unknown += 1;
+  if (missing.size === 0 && unknown === 0) return;
+  const count = pass.chunkCount - missing.size + unknown;
   throw new AppError(
     'index_failed',
     `The store holds ${count} chunks where ${pass.chunkCount} were found; nothing was published.`,

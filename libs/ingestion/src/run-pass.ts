@@ -66,6 +66,15 @@ export class RunPass {
     return this.#seen.size;
   }
 
+  /** A copy of the keys of all chunks that were found and not left out. */
+  chunkKeys(): Set<string> {
+    return new Set(this.#seen);
+  }
+
+  found(key: string): boolean {
+    return this.#seen.has(key);
+  }
+
   async addNewChunks(source: ChunkSource): Promise<void> {
     this.progress.expectBytes(await source.sizeBytes());
     try {
