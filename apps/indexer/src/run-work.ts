@@ -37,6 +37,12 @@ export function runWork(parts: RunWorkParts, task: RunTask, telling: RunTelling)
   const { jobId, payload, source } = task;
   const { collection, model, spaces: [newSpace] = [] } = payload;
   const run = { collection, runId: jobId };
+  const undo = async (): Promise<boolean> => {
+    const isUndone = await undoRun(parts.store, run);
+    // Gives back the space. Nobody waits for it, and where it fails the next sweep or run says why.
+    void parts.store.optimize(collection).catch(() => undefined);
+    return isUndone;
+  };
   return {
     run: async () => {
       const wanted = { collection, newSpace, isFixed: model !== undefined };
@@ -48,10 +54,10 @@ export function runWork(parts: RunWorkParts, task: RunTask, telling: RunTelling)
         await brought.remove();
       }
     },
-    undo: () => undoRun(parts.store, run),
+    undo,
     // Vectors that a model has made are worth keeping for the next try; those that were brought are where they came from.
     giveUp: async () => {
-      if (bringsVectors(source)) await undoRun(parts.store, run);
+      if (bringsVectors(source)) await undo();
       else await abandonRun(parts.store, run);
     },
   };
