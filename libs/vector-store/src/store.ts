@@ -120,7 +120,7 @@ export interface DenseSearchOptions extends SearchOptions {
  * Where chunks live. Every adapter passes the suite in conformance.ts.
  *
  * Visibility: a row is visible when `addedBy` is not a pending or cancelled run and `removedBy` is not a committed run. Searches
- * and counts see visible rows only. Runs that have been swept have no record any more; a row added by one is visible.
+ * and counts see visible rows only. Of runs that have been swept only the last one of a repo keeps its record; what one added is visible.
  *
  * Errors: `collection_not_found` (404) for an unknown collection, `space_mismatch` (409) for another space, one that
  * the collection does not have, or a vector of another dimension, `store_down` (503) when the store cannot be reached in time, `storage_full` (503) when it cannot write.
