@@ -10,7 +10,7 @@ import { knownRows, remainingRows } from './run-rows.ts';
 import { isPublished, undoRun } from './sweep.ts';
 
 const MARK_BATCH = 2_000;
-/** A sweep may find a new collection empty, and drop it, in the moment before it has a run. */
+/** A job that came to nothing may find a collection empty, and drop it, in the moment before this run is in it, or is seen there. */
 const MAKE_ATTEMPTS = 3;
 
 /**
@@ -73,12 +73,19 @@ async function runsOf(
   return store.listRuns(collection);
 }
 
-async function beginRun(parts: IndexRunParts, run: RunRecord): Promise<void> {
-  const { store, space } = parts;
+async function beginRun(
+  { store, space }: IndexRunParts,
+  run: RunRecord,
+  deadRuns: readonly RunRecord[],
+): Promise<void> {
+  const { collection } = run;
   for (let attempt = 1; ; attempt++) {
-    await store.ensureCollection(run.collection, space);
+    await store.ensureCollection(collection, space);
     try {
-      return await store.putRun(run);
+      await store.putRun(run);
+      // Marks of an earlier life of this run, or of one that never ended, may name chunks that the source has again.
+      for (const { id } of [run, ...deadRuns]) await store.clearRemovedMarks(collection, id);
+      return;
     } catch (error) {
       if (toAppError(error).code !== 'collection_not_found' || attempt === MAKE_ATTEMPTS) throw error;
     }
@@ -95,9 +102,8 @@ async function publishRun(
   const run = { id: runId, collection, repo, commit, startedAt: new Date().toISOString() };
   const put = (state: RunState): Promise<void> =>
     store.putRun({ ...run, state, finishedAt: state === 'committed' ? new Date().toISOString() : null });
-  await beginRun(parts, { ...run, state: isEmbedding ? 'embedding' : 'pending', finishedAt: null });
-  // Marks of an earlier life of this run, or of one that never ended, may name chunks that the source has again.
-  for (const { id } of [run, ...deadRuns]) await store.clearRemovedMarks(collection, id);
+  const state = isEmbedding ? 'embedding' : 'pending';
+  await beginRun(parts, { ...run, state, finishedAt: null }, deadRuns);
 
   const progress = new RunProgress(request.onProgress);
   const read = async (embed: 'now' | 'later'): Promise<RunPass> => {

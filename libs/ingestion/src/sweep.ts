@@ -37,8 +37,9 @@ export async function undoRun(store: VectorStore, { collection, runId }: RunName
 
 /** A first run that came to nothing leaves no collection behind. One that somebody else filled has rows, and one that is used has runs. */
 async function dropIfUnused(store: VectorStore, collection: string): Promise<void> {
-  if ((await store.listRuns(collection)).length > 0) return;
   if ((await store.countByRepo(collection)).length > 0) return;
+  // Last: another job may just have begun in it.
+  if ((await store.listRuns(collection)).length > 0) return;
   await store.dropCollection(collection);
 }
 

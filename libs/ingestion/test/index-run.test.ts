@@ -283,6 +283,19 @@ describe('an index run', () => {
     expect(await bench.visibleCount()).toBe(3);
   });
 
+  it('makes its collection once more where another job found it empty and dropped it as this one began', async () => {
+    let drops = 1;
+    const dropping = watched(() => undefined, {
+      clearRemovedMarks: async (collection, runId) => {
+        if (drops-- > 0) await bench.store.dropCollection(collection);
+        await bench.store.clearRemovedMarks(collection, runId);
+      },
+    });
+    await bench.runOn(dropping, 'r2');
+    expect(await bench.states()).toEqual({ r2: 'committed' });
+    expect(await bench.visibleCount()).toBe(3);
+  });
+
   it('of a folder that was emptied empties the repo', async () => {
     await rm(`${bench.tree.root}/src`, { recursive: true });
     await bench.run('r2');

@@ -114,6 +114,24 @@ describe('undoing a run', () => {
     expect(await bench.store.countByRepo(COLLECTION)).toEqual([{ repo: 'other', chunks: 2 }]);
   });
 
+  it('that was the first leaves the collection alone where another job has begun in it meanwhile', async () => {
+    await bench.runUntilPublishing('r1');
+    const slow = new Proxy(bench.store, {
+      get: (target, name) => {
+        const member: unknown = Reflect.get(target, name);
+        if (name === 'countByRepo')
+          return async (collection: string) => {
+            const counts = await target.countByRepo(collection);
+            await bench.run('others', { repo: 'other' });
+            return counts;
+          };
+        return typeof member === 'function' ? (member.bind(target) as unknown) : member;
+      },
+    });
+    await undoRun(slow, { collection: COLLECTION, runId: 'r1' });
+    expect(await bench.store.countByRepo(COLLECTION)).toEqual([{ repo: 'other', chunks: 2 }]);
+  });
+
   it('that was published is refused: its chunks are what people find', async () => {
     await bench.run('r1');
     const name = { collection: COLLECTION, runId: 'r1' };
