@@ -13,6 +13,7 @@ import { successorName } from '@embergate/vector-store/successor.ts';
 import { BoundedWork } from './bounded-work.ts';
 import { embedHashes, type EmbeddedHashes } from './embed-hashes.ts';
 import { chunkKey, embeddedHash } from './hash.ts';
+import { refusedReason } from './run-pass.ts';
 import { RunProgress, type ProgressListener } from './run-progress.ts';
 import type { SpaceEmbedding } from './run-request.ts';
 import { abandonRun, isPublished } from './sweep.ts';
@@ -188,22 +189,20 @@ class Move {
     const isCounted = lacking.length === 0;
     const lackingSecond = moving.filter(({ secondVector }) => secondVector === null);
     const madeSecond = second ? await this.#embed(second, lackingSecond, isCounted) : null;
-    const { size } = made.vectors;
-    this.#progress.reused(moving.length - size - (isCounted ? (madeSecond?.vectors.size ?? 0) : 0));
-    const rows = moving.map(({ row, ...own }): ChunkRow => {
+    const rows = moving.flatMap(({ row, ...own }): ChunkRow[] => {
       const lexical = { lexicalText: lexicalDocument(row) };
       const vector = own.vector ?? made.vectors.get(row.embeddedHash);
       const secondVector = own.secondVector ?? madeSecond?.vectors.get(row.embeddedHash) ?? null;
-      if (vector && (!second || secondVector)) return { ...row, vector, secondVector, ...lexical };
+      if (vector && (!second || secondVector)) return [{ ...row, vector, secondVector, ...lexical }];
       const why = made.refused.get(row.embeddedHash) ?? madeSecond?.refused.get(row.embeddedHash);
       if (!why) throw new AppError('index_failed', `No vector came for ${row.path}:${row.startLine}.`);
-      // Full text still finds it.
-      this.#progress.skip({
-        path: row.path,
-        reason: `lines from ${row.startLine} on have no vector: ${why.message}`,
-      });
-      return { ...row, vector: null, secondVector: null, ...lexical };
+      // As in an index run, and the next one tries it again: a row that is there without a vector would never get one.
+      this.#ids.delete(row.id);
+      this.#progress.skip({ path: row.path, reason: refusedReason(row, why) });
+      return [];
     });
+    const { size } = made.vectors;
+    this.#progress.reused(rows.length - size - (isCounted ? (madeSecond?.vectors.size ?? 0) : 0));
     await store.upsertRows(this.#successor, rows);
   }
 

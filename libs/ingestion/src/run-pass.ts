@@ -230,7 +230,8 @@ export class RunPass {
   }
 }
 
-const refusedReason = (
+/** Why a chunk is skipped that the model refuses. */
+export const refusedReason = (
   { startLine, endLine }: Pick<ChunkRow, 'startLine' | 'endLine'>,
   why: AppError,
 ): string => `lines ${startLine} to ${endLine} are left out: ${why.message}`;

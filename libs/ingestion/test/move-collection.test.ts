@@ -1,6 +1,6 @@
 import { AppError } from '@embergate/contracts/errors.ts';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
-import type { IndexProgress } from '@embergate/contracts/index-job.ts';
+import type { IndexProgress, SkippedFile } from '@embergate/contracts/index-job.ts';
 import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { moveCollection, type MoveParts, type MoveRequest } from '../src/move-collection.ts';
@@ -145,6 +145,29 @@ describe('a collection that moves to another space', () => {
     });
     expect(await bench.store.getCollection(COLLECTION)).toMatchObject({ space: SPACE });
     expect(await found('late')).toContain('src/late.py');
+  });
+
+  it('leaves out a text that the new model refuses and names it, and the next index run tries it again', async () => {
+    const willing = other;
+    other = {
+      ...willing,
+      embed: async (inputs, options) =>
+        (await willing.embed(inputs, options)).map((vector, at) =>
+          (options.texts[at] ?? '').includes('def f7(') ? new AppError('text_refused', 'Too odd.') : vector,
+        ),
+    };
+    const told: { progress: IndexProgress; skipped: readonly SkippedFile[] }[] = [];
+    await move({ onProgress: (progress, skipped) => told.push({ progress, skipped: [...skipped] }) });
+    expect(told.at(-1)).toMatchObject({
+      progress: { chunks: FILES, skipped: 1, reused: 0 },
+      skipped: [{ path: 'src/f0007.py', reason: 'lines 1 to 2 are left out: Too odd.' }],
+    });
+    expect(await bench.visibleCount()).toBe(FILES - 1);
+    moved = [];
+    await bench.run('r2', {}, { store: bench.store, ...willing, second: null });
+    expect(moved).toEqual([expect.stringContaining('def f7(')]);
+    expect(await bench.visibleCount()).toBe(FILES);
+    expect(await bench.store.countUnembedded(COLLECTION)).toEqual([]);
   });
 
   it('keeps what an index run needs: unchanged files stay, and a changed one is embedded', async () => {
