@@ -189,11 +189,11 @@ class Move {
     const isCounted = lacking.length === 0;
     const lackingSecond = moving.filter(({ secondVector }) => secondVector === null);
     const madeSecond = second ? await this.#embed(second, lackingSecond, isCounted) : null;
-    const rows = moving.flatMap(({ row, ...own }): ChunkRow[] => {
-      const lexical = { lexicalText: lexicalDocument(row) };
+    const rows = moving.flatMap(({ row: { lexical, ...row }, ...own }): ChunkRow[] => {
+      const lexicalText = lexical ? lexicalDocument(row) : '';
       const vector = own.vector ?? made.vectors.get(row.embeddedHash);
       const secondVector = own.secondVector ?? madeSecond?.vectors.get(row.embeddedHash) ?? null;
-      if (vector && (!second || secondVector)) return [{ ...row, vector, secondVector, ...lexical }];
+      if (vector && (!second || secondVector)) return [{ ...row, vector, secondVector, lexicalText }];
       const why = made.refused.get(row.embeddedHash) ?? madeSecond?.refused.get(row.embeddedHash);
       if (!why) throw new AppError('index_failed', `No vector came for ${row.path}:${row.startLine}.`);
       // As in an index run, and the next one tries it again: a row that is there without a vector would never get one.

@@ -109,7 +109,7 @@ export async function* visiblePages(
     filter,
     fields: [...points.RESULT_FIELDS, 'embeddedHash', 'addedBy', 'removedBy'],
     size: rowsPerPage(spaces, points.BYTES_PER_NUMBER),
-    vectors: fieldsOf(spaces),
+    vectors: [...fieldsOf(spaces), points.LEXICAL],
   };
   for await (const page of scrollPages(client, name, request)) {
     yield* splitByBytes(page.map(points.visibleRowOf));

@@ -7,7 +7,7 @@ import { parsePathGlob } from '@embergate/vector-store/path-glob.ts';
 import { parseEndpoint } from '../src/endpoint.ts';
 import { toStoreError } from '../src/failures.ts';
 import { firstMatching } from '../src/first-matching.ts';
-import { batchesOf, pointId, pointOf } from '../src/points.ts';
+import { batchesOf, pointId, pointOf, visibleRowOf } from '../src/points.ts';
 import { createQdrantStore, openQdrantStore } from '../src/qdrant-store.ts';
 import { documentVector, queryVector } from '../src/sparse-vector.ts';
 
@@ -209,6 +209,17 @@ describe('points', () => {
     expect(payload).toMatchObject({ folders: ['src', 'src/http'], addedBy: 'run-0' });
     expect(payload).not.toHaveProperty('removedBy');
     expect(payload).not.toHaveProperty('lexicalText');
+  });
+
+  test('say whether full text finds them', () => {
+    for (const [changes, found] of [
+      [{}, true],
+      [{ lexicalText: '' }, false],
+      [{ vector: null }, true],
+    ] as const) {
+      const point = pointOf(row(changes));
+      expect(visibleRowOf(point as Parameters<typeof visibleRowOf>[0]).lexical).toBe(found);
+    }
   });
 
   test.each([

@@ -36,7 +36,10 @@ export interface ChunkVectors {
 }
 
 /** A row as it can be written to another collection; lexicalDocument() makes its `lexicalText`, which Qdrant does not keep. */
-export type VisibleRow = Omit<ChunkRow, 'lexicalText'>;
+export interface VisibleRow extends Omit<ChunkRow, 'lexicalText'> {
+  /** Whether full text finds it. */
+  lexical: boolean;
+}
 
 /** A row as a search returns it. */
 export type StoredChunk = Pick<
