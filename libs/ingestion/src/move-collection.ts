@@ -5,7 +5,6 @@ import type {
   ChunkRow,
   CollectionSpaces,
   CollectionStamp,
-  RunRecord,
   VectorStore,
   VisibleRow,
 } from '@embergate/vector-store/store.ts';
@@ -16,7 +15,7 @@ import { chunkKey, embeddedHash } from './hash.ts';
 import { refusedReason } from './run-pass.ts';
 import { RunProgress, type ProgressListener } from './run-progress.ts';
 import type { SpaceEmbedding } from './run-request.ts';
-import { abandonRun, isPublished } from './sweep.ts';
+import { abandonRun, isPublished, isUnderWay } from './sweep.ts';
 import { storedText, withoutSignature } from './stored-text.ts';
 
 export interface MoveParts {
@@ -236,17 +235,14 @@ const countRows = async (store: VectorStore, collection: string): Promise<number
   (await store.countByRepo(collection)).reduce((sum, { chunks }) => sum + chunks, 0);
 
 /**
- * Ids of the runs that show something. The queue lets no index job begin beside a move, so one that is pending now is
- * nobody's any more, and is given up.
+ * Ids of the published runs. The queue lets no index job begin beside a move, so one that is under way now is nobody's any
+ * more, and is given up: the sweeper would do so in the middle of the move.
  */
 async function runsBefore(store: VectorStore, collection: string): Promise<Set<string>> {
   const runs = await store.listRuns(collection);
-  for (const { id, state } of runs)
-    if (state === 'pending') await abandonRun(store, { collection, runId: id });
-  return new Set(runs.filter(isVisible).map(({ id }) => id));
+  for (const run of runs.filter(isUnderWay)) await abandonRun(store, { collection, runId: run.id });
+  return new Set(runs.filter(isPublished).map(({ id }) => id));
 }
-
-const isVisible = (run: RunRecord): boolean => isPublished(run) || run.state === 'embedding';
 
 /** Should a job have slipped through all the same, its rows would be lost, or get vectors of another space. */
 async function expectUnchanged(
@@ -254,7 +250,7 @@ async function expectUnchanged(
   { collection, before, rows }: { collection: string; before: ReadonlySet<string>; rows: number },
 ): Promise<void> {
   const runs = await store.listRuns(collection);
-  const begun = runs.find((run) => run.state === 'pending' || (isVisible(run) && !before.has(run.id)));
+  const begun = runs.find((run) => isUnderWay(run) || (isPublished(run) && !before.has(run.id)));
   if (begun) throw changed(collection, `the run ${begun.id} was begun`);
   const held = await countRows(store, collection);
   if (held !== rows) throw changed(collection, `it holds ${held} chunks, and ${rows} were read`);

@@ -15,7 +15,7 @@ const FAILED_GRACE_MS = 3_600_000;
 const REPLACED_GRACE_MS = 300_000;
 
 export const isPublished = (run: RunRecord): boolean => run.state === 'committed' || run.state === 'swept';
-const isUnderWay = (run: RunRecord): boolean => run.state === 'pending' || run.state === 'embedding';
+export const isUnderWay = (run: RunRecord): boolean => run.state === 'pending' || run.state === 'embedding';
 
 /**
  * Undoes a run that was cancelled: its rows go, its marks are cleared. A run that was never begun needs nothing.

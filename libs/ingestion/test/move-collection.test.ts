@@ -114,6 +114,17 @@ describe('a collection that moves to another space', () => {
     expect(await bench.visibleCount()).toBe(FILES);
   });
 
+  it('goes without what a first run left that was killed and that nobody goes on with', async () => {
+    const kill = new AbortController();
+    bench.beforeAnswer = () => kill.abort('killed');
+    await bench.tree.write({ 'src/late.py': pythonFile('late') });
+    await expect(bench.run('dead', { repo: 'other', signal: kill.signal })).rejects.toBe('killed');
+    expect(await bench.states()).toEqual({ r1: 'committed', dead: 'embedding' });
+    await move();
+    expect(await bench.states()).toEqual({ r1: 'committed', dead: 'cancelled' });
+    expect(await bench.store.countByRepo(COLLECTION)).toEqual([{ repo: 'sample', chunks: FILES }]);
+  });
+
   it('asked for twice under the same id, is moved once', async () => {
     await move();
     await move();
