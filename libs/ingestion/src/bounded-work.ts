@@ -11,12 +11,16 @@ export class BoundedWork {
   /** Begins, and waits only while too much is under way. */
   async begin(work: () => Promise<void>): Promise<void> {
     this.#throwFailure();
-    const one: Promise<void> = work()
-      .catch((error: unknown) => void (this.#failure ??= { error }))
-      .finally(() => this.#underWay.delete(one));
-    this.#underWay.add(one);
+    this.#start(work);
     while (this.#underWay.size >= this.#most) await Promise.race(this.#underWay);
     this.#throwFailure();
+  }
+
+  /** Begins unless as much as may be is under way, or something has failed. */
+  tryBegin(work: () => Promise<void>): boolean {
+    if (this.#failure || this.#underWay.size >= this.#most) return false;
+    this.#start(work);
+    return true;
   }
 
   /** Waits for all that was begun, whether it fails or not. */
@@ -28,6 +32,13 @@ export class BoundedWork {
   async finish(): Promise<void> {
     await this.settled();
     this.#throwFailure();
+  }
+
+  #start(work: () => Promise<void>): void {
+    const one: Promise<void> = work()
+      .catch((error: unknown) => void (this.#failure ??= { error }))
+      .finally(() => this.#underWay.delete(one));
+    this.#underWay.add(one);
   }
 
   #throwFailure(): void {

@@ -3,6 +3,7 @@ import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { existingCollection } from '@embergate/vector-store/existing-collection.ts';
 import type { RunRecord, RunState, VectorStore } from '@embergate/vector-store/store.ts';
 import type { ChunkSource } from './chunk-source.ts';
+import { EmbedAhead } from './embed-ahead.ts';
 import { RunPass } from './run-pass.ts';
 import { RunProgress } from './run-progress.ts';
 import type { IndexRunParts, IndexRunRequest } from './run-request.ts';
@@ -106,24 +107,35 @@ async function publishRun(
   await beginRun(parts, { ...run, state, finishedAt: null }, deadRuns);
 
   const progress = new RunProgress(request.onProgress);
+  const ahead = new EmbedAhead();
   const read = async (embed: 'now' | 'later'): Promise<RunPass> => {
-    const pass = new RunPass(parts, request, { known: await knownRows(store, request), progress, embed });
+    const known = await knownRows(store, request);
+    const pass = new RunPass(parts, request, { known, progress, embed, ahead });
     await pass.addNewChunks(source);
     return pass;
   };
-  let pass = isFirst && !isEmbedding ? await read('later') : null;
-  if (pass && (await hasUnembedded(store, request))) {
+  try {
+    if (isEmbedding) progress.searchable();
+    const first = isFirst && !isEmbedding ? await read('later') : null;
+    let pass = first;
+    if (pass && (await hasUnembedded(store, request))) {
+      await expectPublishable(parts, request, { source, pass });
+      await put('embedding');
+      progress.searchable();
+      if (!ahead.tookAll || (await ahead.finish()).length > 0) pass = null;
+    }
+    if (!pass) {
+      if (first) progress.readAgain();
+      pass = await read('now');
+      pass.leaveOut(await ahead.finish());
+    }
+    await ahead.finish();
+    await markStale(store, request, pass);
     await expectPublishable(parts, request, { source, pass });
-    await put('embedding');
-    pass = null;
+    await put('committed');
+  } finally {
+    await ahead.settled();
   }
-  if (!pass) {
-    if (isFirst) progress.readAgain();
-    pass = await read('now');
-  }
-  await markStale(store, request, pass);
-  await expectPublishable(parts, request, { source, pass });
-  await put('committed');
 }
 
 async function hasUnembedded(store: VectorStore, { collection, runId }: IndexRunRequest): Promise<boolean> {

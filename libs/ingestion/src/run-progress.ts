@@ -16,7 +16,7 @@ export class RunProgress {
   readonly #listener: ProgressListener;
   readonly #progress = emptyProgress();
   readonly #skipped: SkippedFile[] = [];
-  #startedAt = performance.now();
+  readonly #startedAt = performance.now();
   /** What an earlier reading of the same source found. */
   #before: IndexProgress | null = null;
   #expectedBytes = 0;
@@ -72,14 +72,20 @@ export class RunProgress {
     this.#notify(true);
   }
 
-  /** All chunks can be found by full text, and the source is read once more to embed them. Who read it before may have been killed. */
+  /** All chunks can be found by full text. */
+  searchable(): void {
+    this.#progress.textSearchable = true;
+    this.#notify(true);
+  }
+
+  /** The source is read once more; what has been embedded stays so. */
   readAgain(): void {
-    this.#before = this.#walked ? this.snapshot() : null;
-    Object.assign(this.#progress, emptyProgress(), { textSearchable: true });
+    const { embedded, tokens, textSearchable } = this.#progress;
+    this.#before = this.snapshot();
+    Object.assign(this.#progress, emptyProgress(), { embedded, tokens, textSearchable });
     this.#skipped.length = 0;
     this.#readBytes = 0;
     this.#walked = false;
-    this.#startedAt = performance.now();
     this.#notify(true);
   }
 

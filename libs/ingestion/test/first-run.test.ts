@@ -38,10 +38,16 @@ describe('the first run of a repo', () => {
     return ours(await bench.store.searchDense(COLLECTION, fakeVector('f7'), options)).length;
   };
 
-  /** Kills the run when the model is asked for the first time. */
+  /** The model is asked while the source is still read: here it does not answer before that has been shown to searches. */
+  const shown = (): Promise<void> => expect.poll(() => bench.visibleCount(), { timeout: 30_000 }).toBe(FILES);
+
+  /** Kills the run before the model has answered once, and after all has been shown to searches. */
   async function runUntilEmbedding(runId: string): Promise<void> {
     const kill = new AbortController();
-    bench.beforeAnswer = () => kill.abort('killed');
+    bench.beforeAnswer = async () => {
+      await shown();
+      kill.abort('killed');
+    };
     await expect(bench.run(runId, { signal: kill.signal })).rejects.toBe('killed');
     bench.beforeAnswer = () => undefined;
   }
@@ -50,6 +56,7 @@ describe('the first run of a repo', () => {
     const told: IndexProgress[] = [];
     const answers: unknown[] = [];
     bench.beforeAnswer = async () => {
+      await shown();
       answers.push({ text: await search('f277'), chunks: await bench.visibleCount() });
       // Vectors of texts that the other repo has are copied, and not waited for.
       if (answers.length === 1) expect(await denseCount()).toBe(KNOWN);
@@ -100,8 +107,9 @@ describe('the first run of a repo', () => {
     const counts: number[] = [];
     const first = fakeEmbedding(SPACE, () => undefined);
     const second = fakeEmbedding(small, async () => {
-      const [count] = await bench.store.countByRepo('two');
-      counts.push(count?.chunks ?? 0);
+      const count = async (): Promise<number> => (await bench.store.countByRepo('two'))[0]?.chunks ?? 0;
+      await expect.poll(count, { timeout: 30_000 }).toBe(FILES);
+      counts.push(await count());
       if (counts.length === 1) expect(await inSecond()).toBe(0);
     });
     await bench.run('r1', { collection: 'two' }, { store: bench.store, ...first, second });

@@ -7,10 +7,10 @@ import { abandonRun, undoRun } from '../src/sweep.ts';
 import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
 import { COLLECTION, createRunBench, pythonFile, pythonFiles, type RunBench } from './run-bench.ts';
 
-/** Four batches and a bit. */
-const FILES = 1_100;
-/** As index-run.ts has it: batches of 256, three under way. */
-const IN_FLIGHT = 3 * 256;
+/** Eight batches, nearly. */
+const FILES = 2_000;
+/** As run-pass.ts and embed-ahead.ts have it: batches of 256, three under way and two ahead. */
+const IN_FLIGHT = 5 * 256;
 
 describe('a run that is interrupted', () => {
   let bench: RunBench;
@@ -19,13 +19,15 @@ describe('a run that is interrupted', () => {
   });
   afterEach(() => bench.remove());
 
-  /** Kills the run when the model is asked for the fourth batch: three have been begun, and some are written. */
-  async function runUntilFourthBatch(runId: string): Promise<void> {
+  /** Kills the run when the model is asked for the seventh batch: six have been begun, and some are written. */
+  async function runUntilSeventhBatch(runId: string): Promise<void> {
     const kill = new AbortController();
     let batches = 0;
-    bench.beforeAnswer = () => {
+    bench.beforeAnswer = async () => {
       batches += 1;
-      if (batches === 4) kill.abort('killed');
+      // It is asked while the source is still read for the first time.
+      await expect.poll(() => bench.visibleCount(), { timeout: 30_000 }).toBe(FILES);
+      if (batches === 7) kill.abort('killed');
     };
     await expect(bench.run(runId, { signal: kill.signal })).rejects.toBe('killed');
     bench.beforeAnswer = () => undefined;
@@ -36,7 +38,7 @@ describe('a run that is interrupted', () => {
     expect(bench.embedded).toHaveLength(FILES);
     bench.embedded = [];
 
-    await runUntilFourthBatch('r1');
+    await runUntilSeventhBatch('r1');
     const before = bench.embedded.length;
     expect(before).toBeGreaterThanOrEqual(256);
     expect(before).toBeLessThan(FILES);
@@ -53,7 +55,7 @@ describe('a run that is interrupted', () => {
   });
 
   it('is cleaned up by the next run of the repo, which copies its vectors', async () => {
-    await runUntilFourthBatch('dead');
+    await runUntilSeventhBatch('dead');
     const written = FILES - (await bench.unembeddedCount('dead'));
     bench.embedded = [];
     await bench.run('r2');
