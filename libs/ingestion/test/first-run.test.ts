@@ -38,14 +38,11 @@ describe('the first run of a repo', () => {
     return ours(await bench.store.searchDense(COLLECTION, fakeVector('f7'), options)).length;
   };
 
-  /** The model is asked while the source is still read: here it does not answer before that has been shown to searches. */
-  const shown = (): Promise<void> => expect.poll(() => bench.visibleCount(), { timeout: 30_000 }).toBe(FILES);
-
   /** Kills the run before the model has answered once, and after all has been shown to searches. */
   async function runUntilEmbedding(runId: string): Promise<void> {
     const kill = new AbortController();
     bench.beforeAnswer = async () => {
-      await shown();
+      await bench.whenVisible(FILES);
       kill.abort('killed');
     };
     await expect(bench.run(runId, { signal: kill.signal })).rejects.toBe('killed');
@@ -56,7 +53,7 @@ describe('the first run of a repo', () => {
     const told: IndexProgress[] = [];
     const answers: unknown[] = [];
     bench.beforeAnswer = async () => {
-      await shown();
+      await bench.whenVisible(FILES);
       answers.push({ text: await search('f277'), chunks: await bench.visibleCount() });
       // Vectors of texts that the other repo has are copied, and not waited for.
       if (answers.length === 1) expect(await denseCount()).toBe(KNOWN);
@@ -81,10 +78,19 @@ describe('the first run of a repo', () => {
     await bench.tree.write({ 'src/f0277.py': 'def another(value):\n    return value + "another"\n' });
     bench.embedded = [];
     const source = await FolderSource.open(bench.tree.root, bench.chunker);
-    const about = { collection: COLLECTION, repo: 'sample', runId: 'r1', mode: 'incremental', source } as const;
+    const about = {
+      collection: COLLECTION,
+      repo: 'sample',
+      runId: 'r1',
+      mode: 'incremental',
+      source,
+    } as const;
     const { signal } = new AbortController();
     const tokenize = (text: string): Uint32Array => new Uint32Array(text.length);
-    const estimate = await estimateRun({ store: bench.store, tokenize }, { ...about, mostFiles: Infinity, signal });
+    const estimate = await estimateRun(
+      { store: bench.store, tokenize },
+      { ...about, mostFiles: Infinity, signal },
+    );
     expect(estimate).toMatchObject({ chunks: FILES, reused: KNOWN, embedded: FILES - KNOWN });
     const told: IndexProgress[] = [];
     await bench.run('r1', { onProgress: (progress) => void told.push(progress) });

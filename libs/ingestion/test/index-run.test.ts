@@ -25,8 +25,7 @@ describe('a run that is interrupted', () => {
     let batches = 0;
     bench.beforeAnswer = async () => {
       batches += 1;
-      // It is asked while the source is still read for the first time.
-      await expect.poll(() => bench.visibleCount(), { timeout: 30_000 }).toBe(FILES);
+      await bench.whenVisible(FILES);
       if (batches === 7) kill.abort('killed');
     };
     await expect(bench.run(runId, { signal: kill.signal })).rejects.toBe('killed');

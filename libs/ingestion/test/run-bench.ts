@@ -6,6 +6,7 @@ import { AppError, toAppError } from '@embergate/contracts/errors.ts';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { createLanceDbStore } from '@embergate/vector-store-lancedb/lancedb-store.ts';
 import type { ChunkStamp, VectorStore } from '@embergate/vector-store/store.ts';
+import { expect } from 'vitest';
 import { createChunker, type Chunker } from '../src/chunk.ts';
 import { FolderSource } from '../src/folder-source.ts';
 import { runIndex } from '../src/index-run.ts';
@@ -47,6 +48,8 @@ export interface RunBench {
   rows(collection?: string): Promise<ChunkStamp[]>;
   /** Rows that searches see. */
   visibleCount(): Promise<number>;
+  /** Waits until searches see so many rows. A first run asks the model before that, and does not wait for its answer. */
+  whenVisible(count: number): Promise<void>;
   /** Rows of a run that have no vector yet. */
   unembeddedCount(runId: string): Promise<number>;
   /** Run id -> state. */
@@ -146,6 +149,7 @@ export async function createRunBench(files: Record<string, string>): Promise<Run
       });
       return counts.find(({ repo }) => repo === REPO)?.chunks ?? 0;
     },
+    whenVisible: (count) => expect.poll(() => bench.visibleCount(), { timeout: 30_000 }).toBe(count),
     async unembeddedCount(runId) {
       let count = 0;
       for await (const ids of store.unembedded(COLLECTION, runId)) count += ids.length;

@@ -63,12 +63,15 @@ describe('sweeping', () => {
   });
 
   it('gives up a run whose job has ended without it, and hides at once what was found of it', async () => {
-    const kill = new AbortController();
-    bench.beforeAnswer = () => kill.abort('killed');
-    await bench.tree.write({ 'src/new.py': pythonFile('fresh') });
-    await expect(bench.run('first', { repo: 'other', signal: kill.signal })).rejects.toBe('killed');
     const found = async (): Promise<string[]> =>
       (await bench.store.countByRepo(COLLECTION)).map(({ repo }) => repo);
+    const kill = new AbortController();
+    bench.beforeAnswer = async () => {
+      await expect.poll(found, { timeout: 30_000 }).toEqual(['other', 'sample']);
+      kill.abort('killed');
+    };
+    await bench.tree.write({ 'src/new.py': pythonFile('fresh') });
+    await expect(bench.run('first', { repo: 'other', signal: kill.signal })).rejects.toBe('killed');
     expect(await found()).toEqual(['other', 'sample']);
     await abandonOrphans(bench.store, () => Promise.resolve(false));
     expect(await found()).toEqual(['sample']);
@@ -105,6 +108,7 @@ describe('undoing a run', () => {
   it('whose collection was dropped under it, and made anew by others, leaves nothing for searches to find', async () => {
     bench.beforeAnswer = async () => {
       bench.beforeAnswer = () => undefined;
+      await bench.whenVisible(2);
       await bench.store.dropCollection(COLLECTION);
       await bench.run('others', { repo: 'other' });
     };
