@@ -25,7 +25,8 @@ const MAKE_ATTEMPTS = 3;
  * for the same text are copied; only what has no vector of its own goes through the model. A run that was killed is started again with the
  * same id and finds its own rows; one that has been published already is left as it is.
  *
- * The first run of a repo reads its source twice: what there was before is nothing, so full text need not wait for the model.
+ * The first run of a repo reads its source twice: what there was before is nothing, so full text need not wait for the model. Nor does the
+ * model wait for the end of the first reading; a source whose texts it has all taken by then is not read again.
  *
  * @throws AppError those of the source (`source_not_found` when it is not there, or no longer the same at the end), the store
  * or the model; the signal's reason when aborted. The run then stays pending or embedding, or was never begun.
