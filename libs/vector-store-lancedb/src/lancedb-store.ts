@@ -41,13 +41,12 @@ export interface LanceDbStoreOptions {
   path: string;
   /** How long optimize() keeps data that has been replaced, for readers that still use it. Default: two minutes. */
   keepReplacedMs?: number;
-  /** Rows that may wait for the full-text index: with fewer, optimize() leaves the table as it is. Default: 1,000. */
+  /** Rows that may wait for the full-text index: with fewer, optimize() leaves the table as it is. Default: it grows with the table. */
   waitingRows?: number;
   /** Memory for what was read of tables, in bytes. Default: 512 MiB of indexes, 128 MiB of all else, for searches. */
   caches?: { indexBytes: bigint; metadataBytes: bigint };
 }
 
-const DEFAULT_WAITING_ROWS = 1_000;
 const DEFAULT_KEEP_REPLACED_MS = 120_000;
 /** LanceDB's own limits are 6 GiB and 1 GiB: too much beside a model on one machine. */
 const SEARCH_CACHES = { indexBytes: 512n * 1024n * 1024n, metadataBytes: 128n * 1024n * 1024n };
@@ -265,7 +264,7 @@ class LanceDbStore implements VectorStore {
   }
 
   optimize(collection: string): Promise<void> {
-    const { keepReplacedMs = DEFAULT_KEEP_REPLACED_MS, waitingRows = DEFAULT_WAITING_ROWS } = this.#options;
+    const { keepReplacedMs = DEFAULT_KEEP_REPLACED_MS, waitingRows } = this.#options;
     return this.#tables.write(collection, async (table) => {
       const deletedRows = this.#deleted.get(collection) ?? 0;
       if (await isWorthOptimizing(table, { waitingRows, deletedRows })) {

@@ -260,6 +260,29 @@ describe('optimising', () => {
     expect(seen).toBe(rows.length);
   });
 
+  test('writes about what a small change changes, and not the table', async () => {
+    const store = await open();
+    await store.ensureCollection('default', space);
+    const many = Array.from({ length: 24_000 }, (_, n) => row({ path: `${n}.ts` }));
+    for (let start = 0; start < many.length; start += 8_000) {
+      await store.upsertRows('default', many.slice(start, start + 8_000));
+    }
+    await store.optimize('default');
+    const before = (await store.sizeBytes('default')) ?? 0;
+    for (const change of [1, 2]) {
+      const old = many.slice(change * 550, (change + 1) * 550);
+      await store.upsertRows(
+        'default',
+        old.map(({ path: of }) => row({ path: of, text: `text ${change}` })),
+      );
+      const ids = old.map(({ id }) => id);
+      await store.markRemoved('default', ids, `run-${change}`);
+      await store.optimize('default');
+      // Nothing that was replaced is deleted yet: what the folder gained is what was written.
+      expect(await store.sizeBytes('default')).toBeLessThan(before * (1 + change / 4));
+    }
+  });
+
   test('gives the space of deleted rows back once nobody can be reading them', async () => {
     const store = await open({ waitingRows: 0, keepReplacedMs: 0 });
     await store.ensureCollection('default', space);
