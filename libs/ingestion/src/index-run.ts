@@ -1,5 +1,6 @@
 import { AppError, toAppError } from '@embergate/contracts/errors.ts';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
+import { existingCollection } from '@embergate/vector-store/existing-collection.ts';
 import type { RunRecord, RunState, VectorStore } from '@embergate/vector-store/store.ts';
 import type { ChunkSource } from './chunk-source.ts';
 import { RunPass } from './run-pass.ts';
@@ -67,8 +68,7 @@ async function runsOf(
   store: VectorStore,
   { collection, space }: { collection: string; space: EmbeddingSpace },
 ): Promise<RunRecord[]> {
-  const exists = (await store.listCollections()).some(({ name }) => name === collection);
-  if (!exists) return [];
+  if (!(await existingCollection(store, collection))) return [];
   await store.ensureCollection(collection, space);
   return store.listRuns(collection);
 }

@@ -89,7 +89,8 @@ export async function sweepSuccessors(
 export async function sweep(store: VectorStore, now: number): Promise<void> {
   const failures: unknown[] = [];
   await store.removeReplaced(REPLACED_GRACE_MS).catch((error: unknown) => failures.push(error));
-  for (const { name } of await store.listCollections()) {
+  const stamps = await store.listCollections((_name, error) => failures.push(error));
+  for (const { name } of stamps) {
     await sweepCollection(store, name, now).catch((error: unknown) => failures.push(error));
   }
   if (failures.length > 0) throw new AggregateError(failures, 'not every collection could be swept');

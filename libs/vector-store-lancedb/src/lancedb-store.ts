@@ -1,9 +1,9 @@
 import { mkdir } from 'node:fs/promises';
 import { connect, Session } from '@lancedb/lancedb';
-import { AppError } from '@embergate/contracts/errors.ts';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { queryTerms } from '@embergate/vector-store/lexical-text.ts';
 import { rowsPerPage } from '@embergate/vector-store/pages.ts';
+import { readableStamps, type OnUnreadable } from '@embergate/vector-store/readable-stamps.ts';
 import { checkDimensions, checkSpaceId, checkSpaces, checkVectors } from '@embergate/vector-store/spaces.ts';
 import type {
   ChunkRow,
@@ -104,10 +104,9 @@ class LanceDbStore implements VectorStore {
     return existing;
   }
 
-  async listCollections(): Promise<CollectionStamp[]> {
-    const names = await this.#collections.list();
-    const stamps = await Promise.all(names.map((name) => this.getCollection(name).catch(nullIfDropped)));
-    return stamps.filter((stamp) => stamp !== null);
+  async listCollections(onUnreadable?: OnUnreadable): Promise<CollectionStamp[]> {
+    const stampOf = (name: string): Promise<CollectionStamp> => this.getCollection(name);
+    return readableStamps(await this.#collections.list(), { stampOf, onUnreadable });
   }
 
   getCollection(name: string): Promise<CollectionStamp> {
@@ -293,9 +292,4 @@ class LanceDbStore implements VectorStore {
     this.#folder.pointers.table.close();
     this.#folder.connection.close();
   }
-}
-
-function nullIfDropped(error: unknown): null {
-  if (error instanceof AppError && error.code === 'collection_not_found') return null;
-  throw error;
 }

@@ -237,6 +237,22 @@ describe('several stores over one folder', () => {
   });
 });
 
+describe('a collection that is damaged', () => {
+  test('is named, and hides no other one', async () => {
+    const store = await open();
+    for (const name of ['broken', 'whole']) await store.ensureCollection(name, space);
+    const versions = join(path, 'chunks_broken.lance', '_versions');
+    for (const file of await readdir(versions)) await writeFile(join(versions, file), 'no manifest');
+
+    const fresh = await open();
+    const unreadable: string[] = [];
+    const stamps = await fresh.listCollections((name) => unreadable.push(name));
+    expect([stamps.map(({ name }) => name), unreadable]).toEqual([['whole'], ['broken']]);
+    await fresh.ping();
+    await expect(fresh.listCollections()).rejects.toMatchObject({ code: 'store_down' });
+  });
+});
+
 describe('optimising', () => {
   const rows = Array.from({ length: 9_000 }, (_, i) => row({ path: `${i}.ts`, text: `text ${i}` }));
 
