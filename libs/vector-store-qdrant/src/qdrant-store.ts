@@ -273,7 +273,7 @@ class QdrantStore implements VectorStore {
 
   /** Qdrant's own optimizer runs behind every write: waits for it, for a while. */
   optimize(collection: string): Promise<void> {
-    return this.#calls.write(collection, (place) => waitForOptimizer(this.#calls.reading, place));
+    return this.#calls.write(collection, (place) => waitForOptimizer(this.#calls.reading, place, collection));
   }
 
   async ping(): Promise<void> {
