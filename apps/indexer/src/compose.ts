@@ -77,13 +77,10 @@ export async function composeIndexer(parts: IndexerParts): Promise<void> {
   const jobs = new IndexQueue(redis);
   lifecycle.onClose('index jobs', () => jobs.close());
   sweepRegularly(parts, { store, jobs });
-  await removeOldClones(clonesDir).catch((error: unknown) => {
-    log.warn({ err: error }, 'old clones could not be removed');
-  });
 }
 
 function sweepRegularly(
-  { log, lifecycle }: IndexerParts,
+  { log, lifecycle, clonesDir }: IndexerParts,
   { store, jobs }: { store: VectorStore; jobs: IndexQueue },
 ): void {
   const isUnended = (jobId: string): Promise<boolean> => jobs.isUnended(jobId);
@@ -91,6 +88,7 @@ function sweepRegularly(
     () => sweep(store, Date.now()),
     () => sweepSuccessors(store, isUnended),
     () => abandonOrphans(store, isUnended),
+    () => removeOldClones(clonesDir, isUnended),
   ];
   let sweeping = false;
   const sweepOnce = async (): Promise<void> => {

@@ -26,6 +26,8 @@ export interface Telling {
   /** What is no failure of the job where it cannot be told. */
   tellSoon: (change: Partial<IndexReport>) => void;
   onProgress: ProgressListener;
+  /** Told what has to come back before the job goes on, and null once it has. */
+  onWaiting: (what: string | null) => void;
 }
 
 /** Works on one index job: an index run of its source, or a move of its collection; tells how far it is. */
@@ -77,35 +79,40 @@ function tellingOf(log: Logger, { jobId, report }: IndexTask): Telling {
   };
   const onProgress: ProgressListener = (progress, skipped, state) =>
     tellSoon({ progress, skippedFiles: [...skipped], state });
-  return { tell, tellSoon, onProgress };
+  // Several batches of a job wait for the same worker.
+  const onWaiting = (waitingFor: string | null): void => {
+    if (waitingFor !== last.waitingFor) tellSoon({ waitingFor });
+  };
+  return { tell, tellSoon, onProgress, onWaiting };
 }
 
 /** The store of a job's work: while it is away the job waits, and says so. */
 const waitingStore = (
   { store, log }: IndexJobParts,
   { jobId, signal }: IndexTask,
-  { tellSoon }: Telling,
+  { onWaiting }: Telling,
 ): VectorStore =>
   patientStore(store, {
     signal,
     onWaiting: (failure) => {
       if (failure) log.warn({ err: failure, jobId }, 'the job waits for the vector store');
       else log.info({ jobId }, 'the vector store answers again');
-      tellSoon({ waitingFor: failure && `the vector store: ${failure.message}` });
+      onWaiting(failure && `the vector store: ${failure.message}`);
     },
   });
 
 function moveWork(
   parts: IndexJobParts,
   { jobId, payload, signal }: IndexTask,
-  { store, onProgress }: Telling & { store: VectorStore },
+  { store, onProgress, onWaiting }: Telling & { store: VectorStore },
 ): JobWork {
   const { collection, tiers, spaces: ids = [] } = payload;
   const drop = (): Promise<'dropped' | 'replaced'> => parts.store.dropSuccessor(collection, jobId);
   return {
     run: async () => {
       const { first, second } = parts.spaces.withIds(ids);
-      const embeddings = { first: embeddingOf(first, tiers), second: second && embeddingOf(second, tiers) };
+      const how = { tiers, onWaiting };
+      const embeddings = { first: embeddingOf(first, how), second: second && embeddingOf(second, how) };
       await moveCollection({ store, ...embeddings }, { moveId: jobId, collection, signal, onProgress });
     },
     undo: async () => (await drop()) === 'dropped',

@@ -85,7 +85,7 @@ interface Running extends RunTelling {
 }
 
 async function runOn(parts: RunWorkParts, task: RunTask, running: Running): Promise<void> {
-  const { tell, store, onProgress, writers, brought } = running;
+  const { tell, store, onProgress, onWaiting, writers, brought } = running;
   const { jobId: runId, payload, signal } = task;
   const { collection, repo, mode, tiers } = payload;
   const { first, second } = writers;
@@ -97,8 +97,9 @@ async function runOn(parts: RunWorkParts, task: RunTask, running: Running): Prom
     const { minCosine } = parts;
     await tell({ warnings: await checkImport(sample, { embedder, tokenize, minCosine, signal }) });
   };
+  const how = { tiers, onWaiting };
   await runIndex(
-    { store, ...embeddingOf(first, tiers), second: second && embeddingOf(second, tiers) },
+    { store, ...embeddingOf(first, how), second: second && embeddingOf(second, how) },
     { runId, collection, repo, openSource, commit, mode, signal, onProgress, checkVectors },
   );
 }

@@ -22,7 +22,8 @@ it('a job that is cancelled gives back the space of what it wrote, and nobody wa
     signal: new AbortController().signal,
     report: () => Promise.resolve(),
   };
-  const telling = { tell: () => Promise.resolve(), tellSoon: () => undefined, onProgress: () => undefined };
+  const [tell, ignore] = [() => Promise.resolve(), () => undefined];
+  const telling = { tell, tellSoon: ignore, onProgress: ignore, onWaiting: ignore };
   const work = runWork({ store } as unknown as RunWorkParts, task, { ...telling, store });
   expect(await work.undo()).toBe(true);
   expect(calls).toContain('deleteRows');

@@ -133,7 +133,7 @@ async function inEachCollection(
   work: (collection: string) => Promise<void>,
 ): Promise<unknown[]> {
   const failures: unknown[] = [];
-  for (const { name } of await store.listCollections())
+  for (const { name } of await store.listCollections((_name, error) => failures.push(error)))
     await work(name).catch((error: unknown) => failures.push(error));
   return failures;
 }

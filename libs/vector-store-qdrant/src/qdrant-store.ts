@@ -1,6 +1,7 @@
 import type { Schemas } from '@qdrant/js-client-rest';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { queryTerms } from '@embergate/vector-store/lexical-text.ts';
+import type { OnUnreadable } from '@embergate/vector-store/readable-stamps.ts';
 import { checkDimensions, checkSpaceId, checkSpaces, checkVectors } from '@embergate/vector-store/spaces.ts';
 import type {
   ChunkRow,
@@ -87,8 +88,8 @@ class QdrantStore implements VectorStore {
     return existing;
   }
 
-  listCollections(): Promise<CollectionStamp[]> {
-    return this.#collections.list();
+  listCollections(onUnreadable?: OnUnreadable): Promise<CollectionStamp[]> {
+    return this.#collections.list(onUnreadable);
   }
 
   getCollection(name: string): Promise<CollectionStamp> {
@@ -272,7 +273,7 @@ class QdrantStore implements VectorStore {
 
   /** Qdrant's own optimizer runs behind every write: waits for it, for a while. */
   optimize(collection: string): Promise<void> {
-    return this.#calls.write(collection, (place) => waitForOptimizer(this.#calls.reading, place));
+    return this.#calls.write(collection, (place) => waitForOptimizer(this.#calls.reading, place, collection));
   }
 
   async ping(): Promise<void> {

@@ -8,6 +8,7 @@ import { parseEndpoint } from '../src/endpoint.ts';
 import { toStoreError } from '../src/failures.ts';
 import { firstMatching } from '../src/first-matching.ts';
 import { batchesOf, pointId, pointOf, visibleRowOf } from '../src/points.ts';
+import { applyQuantization } from '../src/quantization.ts';
 import { createQdrantStore, openQdrantStore } from '../src/qdrant-store.ts';
 import { documentVector, queryVector } from '../src/sparse-vector.ts';
 
@@ -145,6 +146,61 @@ describe('a Qdrant that is away', () => {
     const found = toStoreError(failure, 'x');
     expect(found.code).toBe(code);
     if (code === 'store_denied') expect(found.message).toContain('QDRANT_API_KEY');
+  });
+});
+
+describe('a server whose optimizer', () => {
+  /** Stands in for a Qdrant with one collection, in a state that a real one cannot be asked to be in. */
+  async function startOptimizing(state: object): Promise<{ server: Server; url: string }> {
+    const server = createServer((request, response) => {
+      const isCollection = request.url === '/collections/embergate_chunks_big';
+      const answer = isCollection ? { status: 'ok', result: state } : { status: { error: 'Not found' } };
+      response
+        .writeHead(isCollection ? 200 : 404, { 'content-type': 'application/json' })
+        .end(JSON.stringify(answer));
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return { server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+  }
+
+  test('is busy with what others write does not hold a small job up', async () => {
+    const { server, url } = await startOptimizing({ status: 'yellow', optimizer_status: 'ok' });
+    await createQdrantStore({ url }).optimize('big');
+    server.close();
+  }, 30_000);
+
+  test.each([
+    ['Service internal error: vector is broken', 'store_refused'],
+    ['No space left on device', 'storage_full'],
+  ])('has failed is one that no job waits for: %s', async (error, code) => {
+    const { server, url } = await startOptimizing({ status: 'red', optimizer_status: { error } });
+    const optimizing = createQdrantStore({ url }).optimize('big');
+    await expect(optimizing).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining(error) as string,
+    });
+    server.close();
+  });
+});
+
+describe('a collection that gets another quantisation', () => {
+  test.each([
+    [['dense'], ['dense']],
+    [
+      ['dense', 'second'],
+      ['dense', 'second'],
+    ],
+  ])('keeps all of its vectors alike: %s', async (there, changed) => {
+    const updates: Record<string, unknown>[] = [];
+    const client = { updateCollection: async (_name: string, update: object) => updates.push({ ...update }) };
+    const vectors = Object.fromEntries(there.map((name) => [name, { size: 4 }]));
+    await applyQuantization(client as never, 'embergate_chunks_x', {
+      wanted: 'scalar',
+      config: { params: { vectors } } as never,
+    });
+    expect(updates).toMatchObject([
+      { vectors: Object.fromEntries(changed.map((name) => [name, { on_disk: true }])) },
+    ]);
   });
 });
 

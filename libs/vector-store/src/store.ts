@@ -1,5 +1,6 @@
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import type { SearchFilter } from '@embergate/contracts/http-search.ts';
+import type { OnUnreadable } from './readable-stamps.ts';
 
 /**
  * One chunk of source text with its vector.
@@ -141,7 +142,8 @@ export interface VectorStore {
     space: EmbeddingSpace,
     secondSpace?: EmbeddingSpace | null,
   ): Promise<CollectionStamp>;
-  listCollections(): Promise<CollectionStamp[]>;
+  /** @param onUnreadable told of each that is there and cannot be read; without it, that is thrown. */
+  listCollections(onUnreadable?: OnUnreadable): Promise<CollectionStamp[]>;
   getCollection(name: string): Promise<CollectionStamp>;
   /** Drops rows, runs, stamp and successors. */
   dropCollection(name: string): Promise<void>;
