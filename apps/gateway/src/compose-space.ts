@@ -135,8 +135,8 @@ function composeBreakers(
 ): TierBreakers {
   const records = new BreakerRecords(redis, space, () => void board.refresh().catch(() => undefined));
   lifecycle.onClose('breaker records', () => records.close());
-  const { inputs, prompted } = texts.encode([CANARY_TEXT], 'query');
-  const canary = { ids: inputs[0] as Uint32Array, text: prompted[0] as string };
+  const { ids, prompted } = texts.encode(CANARY_TEXT, 'query');
+  const canary = { ids, text: prompted };
   const breakers = new TierBreakers({
     gatewayId: randomUUID(),
     board,

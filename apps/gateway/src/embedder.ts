@@ -1,5 +1,4 @@
-import type { AppError } from '@embergate/contracts/errors.ts';
-import { toAppError, NO_VECTOR_CODES } from '@embergate/contracts/errors.ts';
+import { AppError, toAppError, NO_VECTOR_CODES } from '@embergate/contracts/errors.ts';
 import type { EmbeddingReport, Warning } from '@embergate/contracts/http-search.ts';
 import { spaceId, type InputType } from '@embergate/contracts/space.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
@@ -76,9 +75,8 @@ export class Embedder {
   ): Promise<EmbeddedQuery & { tokens: number }> {
     const startedAt = performance.now();
     const { texts, inFlight } = this.#parts;
-    const { inputs, prompted, tokens, warnings, ms: tokenizeMs } = texts.encode([text], inputType);
-    const [ids = new Uint32Array()] = inputs;
-    const [asRead = ''] = prompted;
+    const { ids, prompted, warnings } = texts.encode(text, inputType);
+    const tokenizeMs = performance.now() - startedAt;
     const cacheKey = queryCacheKey(this.space, inputType, text);
     const leftMs = deadlineMs - (performance.now() - startedAt);
     const made = await inFlight
@@ -88,7 +86,7 @@ export class Embedder {
         (gone, untilMs) =>
           this.#make(cacheKey, {
             ids,
-            text: asRead,
+            text: prompted,
             tokens: texts.costOf(ids),
             deadlineMs: untilMs,
             firstTierOnly,
@@ -104,7 +102,7 @@ export class Embedder {
     return {
       vector: made.vector,
       report,
-      tokens,
+      tokens: ids.length,
       timingsMs: {
         admission: round(made.admissionMs, 3),
         // All of the way there and back that is not the model.
@@ -125,7 +123,14 @@ export class Embedder {
     const startedAt = performance.now();
     const { bulk, bulkToFirst, isQueueKnown, whyNotFirst } = this.#parts;
     if (!isQueueKnown()) throw queueSilent();
-    const { inputs, prompted, tokens, warnings } = this.#parts.texts.encode(texts, inputType);
+    const { inputs, prompted, tokens, warnings } = await this.#parts.texts.encodeList(
+      texts,
+      inputType,
+      () => {
+        signal?.throwIfAborted();
+        if (performance.now() >= startedAt + deadlineMs) throw notReadInTime(deadlineMs);
+      },
+    );
     const transport = firstTierOnly ? bulkToFirst : bulk;
     // One report for all: a tier behind the first says more than the first.
     let made: MadeBy | undefined;
@@ -208,6 +213,9 @@ export class Embedder {
     };
   }
 }
+
+const notReadInTime = (deadlineMs: number): AppError =>
+  new AppError('deadline_exceeded', `The list could not be read within ${deadlineMs} ms.`);
 
 /** A vector out of the cache came at once, whoever made it. */
 const latencyWarning = ({ degraded, cached, tier, reason }: EmbeddingReport): Warning[] =>

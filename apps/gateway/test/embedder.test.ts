@@ -59,7 +59,7 @@ async function embedder() {
   ]);
   return { made, spaces, ask, lookups };
 }
-const idsOf = (text: string): Uint32Array => texts.encode([text], 'query').inputs[0] as Uint32Array;
+const idsOf = (text: string): Uint32Array => texts.encode(text, 'query').ids;
 const TEXT = 'retry with backoff';
 
 describe('one text', () => {
@@ -192,12 +192,13 @@ describe('one text', () => {
 
 describe('a list of texts', () => {
   const list = Array.from({ length: 200 }, (_, n) => `${n} bottles of beer`);
+  const long = list.flatMap((text) => Array.from({ length: 10 }, (_, n) => `${n} ${text} `.repeat(500)));
 
   it('comes in the order given, with its tokens counted', async () => {
     const { made } = await embedder();
     await world.worker('gpu');
     const { vectors, tokens, report } = await made.embedList(list, 'document', { deadlineMs: 60_000 });
-    const { inputs } = texts.encode(list, 'document');
+    const inputs = list.map((text) => texts.encode(text, 'document').ids);
     expect(vectors).toEqual(inputs.map(vectorOf));
     expect(tokens).toBe(inputs.reduce((sum, ids) => sum + ids.length, 0));
     expect(report).toMatchObject({
@@ -214,6 +215,28 @@ describe('a list of texts', () => {
     await world.worker('cpu');
     const { report } = await made.embedList(list, 'document', { deadlineMs: 60_000 });
     expect(report).toMatchObject({ tier: 'cpu', degraded: true, reason: 'gpu_starting' });
+  });
+
+  it('of thousands of long texts keeps no search waiting while it is read', async () => {
+    const { made, ask } = await embedder();
+    const gpu = await world.worker('gpu');
+    const asked = made.embedList(long, 'document', { deadlineMs: 60_000 });
+    await ask(TEXT);
+    expect(gpu.begun).toHaveLength(1); // the search, and nothing of the list yet
+    expect((await asked).vectors).toHaveLength(long.length);
+  });
+
+  it('is read no further once its caller has left, or its deadline has passed', async () => {
+    const { made } = await embedder();
+    const gpu = await world.worker('gpu');
+    const leaving = new AbortController();
+    const left = made.embedList(long, 'document', { deadlineMs: 60_000, signal: leaving.signal });
+    setImmediate(() => leaving.abort(new Error('the client left')));
+    await expect(left).rejects.toThrow('the client left');
+    await expect(made.embedList(long, 'document', { deadlineMs: 1 })).rejects.toMatchObject({
+      code: 'deadline_exceeded',
+    });
+    expect(gpu.begun).toEqual([]);
   });
 
   it('that nobody can take is refused', async () => {
