@@ -74,6 +74,11 @@ export function evalCommand(context: CliContext): Command {
 
 async function evaluate(context: CliContext, given: string | undefined, options: EvalOptions): Promise<void> {
   const { task, seed } = options;
+  if (options.plainText && task !== 'functions')
+    throw new AppError(
+      'usage',
+      '--plain-text is for --task functions: other tasks index no files of their own.',
+    );
   const client = clientOf(context, options);
   await client.readiness(); // the usual mistake is that nothing runs, and reading a library takes seconds
   const source = await sourceOf(task, given);
