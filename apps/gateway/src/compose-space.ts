@@ -104,6 +104,7 @@ export async function composeSpace(
     bulkToFirst: bulkTo([firstTier]),
     whyNotFirst,
     isQueueKnown,
+    log,
     metrics,
     labels,
   });

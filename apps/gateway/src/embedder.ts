@@ -5,6 +5,7 @@ import type { TierName } from '@embergate/contracts/tiers.ts';
 import type { BulkSend, BulkTransport } from '@embergate/embedding/bulk-transport.ts';
 import { embedMany } from '@embergate/embedding/bulk.ts';
 import type { InstalledModel } from '@embergate/models/installed-model.ts';
+import type { Logger } from '@embergate/platform/logs.ts';
 import type { EmbeddedQuery } from '@embergate/retrieval/query-vector.ts';
 import { round } from '@embergate/retrieval/round.ts';
 import type { Coalescer } from './coalescer.ts';
@@ -30,6 +31,7 @@ export interface EmbedderParts {
   isQueueKnown: () => boolean;
   /** Why the first declared tier takes nothing now, as answers say it. */
   whyNotFirst: () => string;
+  log: Logger;
   metrics: GatewayMetrics;
   labels: SpaceLabels;
 }
@@ -71,6 +73,18 @@ export class Embedder {
   async embedOne(
     text: string,
     inputType: InputType,
+    options: EmbedOneOptions,
+  ): Promise<EmbeddedQuery & { tokens: number }> {
+    try {
+      return await this.#embedOne(text, inputType, options);
+    } catch (error) {
+      throw options.signal?.aborted ? error : this.#withReason(error);
+    }
+  }
+
+  async #embedOne(
+    text: string,
+    inputType: InputType,
     { deadlineMs, firstTierOnly = false, signal }: EmbedOneOptions,
   ): Promise<EmbeddedQuery & { tokens: number }> {
     const startedAt = performance.now();
@@ -79,25 +93,21 @@ export class Embedder {
     const tokenizeMs = performance.now() - startedAt;
     const cacheKey = queryCacheKey(this.space, inputType, text);
     const leftMs = deadlineMs - (performance.now() - startedAt);
-    const made = await inFlight
-      .run(
-        firstTierOnly ? `${cacheKey} first tier` : cacheKey,
-        { deadlineMs: leftMs, signal },
-        (gone, untilMs) =>
-          this.#make(cacheKey, {
-            ids,
-            text: prompted,
-            tokens: texts.costOf(ids),
-            deadlineMs: untilMs,
-            firstTierOnly,
-            signal: gone,
-          }),
-      )
-      .catch((error: unknown) => {
-        throw signal?.aborted ? error : this.#withReason(error);
-      });
+    const made = await inFlight.run(
+      firstTierOnly ? `${cacheKey} first tier` : cacheKey,
+      { deadlineMs: leftMs, signal },
+      (gone, untilMs) =>
+        this.#make(cacheKey, {
+          ids,
+          text: prompted,
+          tokens: texts.costOf(ids),
+          deadlineMs: untilMs,
+          firstTierOnly,
+          signal: gone,
+        }),
+    );
     const tookMs = performance.now() - startedAt;
-    this.#observe(made, tookMs);
+    this.#observe(made.tier, 'total', tookMs);
     const report = this.#report(made, tookMs);
     return {
       vector: made.vector,
@@ -158,9 +168,20 @@ export class Embedder {
   /** Every failure of the tiers says in the words of the contract why there is no vector. */
   #withReason(thrown: unknown): AppError {
     const error = toAppError(thrown);
+    if (error.code === 'internal') return this.#broken(error);
     if (error.details['reason'] !== undefined || !NO_VECTOR_CODES.has(error.code)) return error;
     const { isQueueKnown, whyNotFirst } = this.#parts;
     return withReason(error, error.code === 'queue_down' || !isQueueKnown() ? 'queue_down' : whyNotFirst());
+  }
+
+  /** A defect is for the log: a search goes on without it, and its caller could do nothing with its words. */
+  #broken({ message, cause, details }: AppError): AppError {
+    const { log, tiers } = this.#parts;
+    log.error({ err: cause ?? message }, 'a text could not be embedded');
+    return new AppError('internal', 'The text could not be embedded; the log of the gateway says why.', {
+      cause,
+      details: { reason: `${tiers[0]}_down`, ...details },
+    });
   }
 
   async #make(cacheKey: string, query: RoutedQuery & { signal: AbortSignal }): Promise<MadeVector> {
@@ -173,13 +194,14 @@ export class Embedder {
     const { variant, device, inferenceMs } = answer.meta;
     const made = { vector: answer.vectors, tier, variant, device, reason };
     cache.put(cacheKey, made);
+    this.#observe(tier, 'inference', inferenceMs);
     return { ...made, cached: false, predictedMs, admissionMs, inferenceMs };
   }
 
-  #observe({ tier, cached, inferenceMs }: MadeVector, tookMs: number): void {
+  /** The whole of it for each caller, the inference once for all that share it. */
+  #observe(tier: TierName, stage: 'total' | 'inference', ms: number): void {
     const { metrics, labels } = this.#parts;
-    metrics.embedSeconds.observe({ tier, stage: 'total', ...labels }, tookMs / 1_000);
-    if (!cached) metrics.embedSeconds.observe({ tier, stage: 'inference', ...labels }, inferenceMs / 1_000);
+    metrics.embedSeconds.observe({ tier, stage, ...labels }, ms / 1_000);
   }
 
   #rank(tier: string): number {
