@@ -34,6 +34,8 @@ const CANDIDATES = 100;
 const MORE_CANDIDATES = 400;
 /** What is kept of the deadline for the search after the embedding. */
 const SEARCH_RESERVE = 0.1;
+/** So long, in milliseconds, results that are there wait for the count that only a warning needs. */
+const COUNT_MS = 50;
 
 /**
  * One search: embed the query while full text is searched, then dense search, fusion, and a list made for readers. Where the collection
@@ -73,7 +75,7 @@ async function searchOnce(
       ? null
       : store.searchLexical(request.collection, lexicalText(request.query), candidates);
   lexicalSearch?.catch(() => undefined); // awaited below; a failure of the embedding may come first
-  const incomplete = partlyEmbedded(store, request.collection);
+  const incomplete = partlyEmbedded(store, request.collection, request.filter);
   const embedUntil = startedAt + deadlineMs * (1 - SEARCH_RESERVE);
   const embedded = await embed(parts, request, { stamp, until: embedUntil, degradation });
   warnings.push(...embedded.warnings);
@@ -82,8 +84,8 @@ async function searchOnce(
   const retrieved = await inTime(retrieve(parts, request, { embedded, lexicalSearch, candidates })).catch(
     ifMoved,
   );
-  // No reason to be late: results are there.
-  const incompleteness = await inTime(incomplete).catch(() => null);
+  const countUntil = Math.min(performance.now() + COUNT_MS, startedAt + deadlineMs);
+  const incompleteness = await withDeadline(incomplete, countUntil, deadlineMs).catch(() => null);
   if (incompleteness) warnings.push(incompleteness);
   const searchMs = performance.now() - searchStartedAt;
   const reranked = await rerankIfAsked(parts, request, { retrieved, until: startedAt + deadlineMs });

@@ -132,7 +132,7 @@ export class AlignmentSource {
 
   /** The shortest, as a large model on a CPU takes seconds for a long one, and one of usual length; each text once. */
   #canariesOf(rows: readonly Row[]): { row: Row; canary: CanaryText }[] {
-    const { space, texts } = this.#parts;
+    const { texts } = this.#parts;
     const byHash = new Map(rows.map((row) => [row.embeddedHash, row]));
     const known = [...byHash.values()]
       .map((row) => ({ row, text: storedText(row) ?? '' }))
@@ -140,9 +140,8 @@ export class AlignmentSource {
       .sort((x, y) => x.text.length - y.text.length);
     const usual = known.slice(SHORT_CANARIES).at((known.length - SHORT_CANARIES) / 2);
     return [...known.slice(0, SHORT_CANARIES), ...(usual ? [usual] : [])].map(({ row, text }) => {
-      const ids = texts.encode([text], 'document').inputs[0] as Uint32Array;
-      const { collection } = row;
-      return { row, canary: { collection, text: space.prompts.document + text, ids } };
+      const { ids, prompted } = texts.encode(text, 'document');
+      return { row, canary: { collection: row.collection, text: prompted, ids } };
     });
   }
 }

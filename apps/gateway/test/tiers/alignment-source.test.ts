@@ -68,12 +68,10 @@ function scene() {
     },
     space,
     texts: {
-      encode: (texts) => ({
-        inputs: texts.map((text) => Uint32Array.of(1, text.length, 2)),
-        prompted: [],
-        tokens: 3,
+      encode: (text) => ({
+        ids: Uint32Array.of(1, text.length, 2),
+        prompted: space.prompts.document + text,
         warnings: [],
-        ms: 0,
       }),
     },
     log: createLogger('test', 'silent'),
