@@ -30,7 +30,7 @@ type RunTask = IndexTask & { source: RunSource };
 type RunTelling = Telling & { store: VectorStore };
 
 /** Looked at before a job begins; a job that only asks for an estimate looks at all files. */
-const SAMPLED_FILES = 200;
+const SAMPLED_FILES = 64;
 
 /** Brings a job's source, says what it will take, and runs it. */
 export function runWork(parts: RunWorkParts, task: RunTask, telling: RunTelling): JobWork {
