@@ -10,10 +10,10 @@ export class BoundedWork {
 
   /** Begins, and waits only while too much is under way. */
   async begin(work: () => Promise<void>): Promise<void> {
-    this.#throwFailure();
+    this.throwFailure();
     this.#start(work);
     while (this.#underWay.size >= this.#most) await Promise.race(this.#underWay);
-    this.#throwFailure();
+    this.throwFailure();
   }
 
   /** Begins unless as much as may be is under way, or something has failed. */
@@ -31,7 +31,12 @@ export class BoundedWork {
   /** Waits for all that was begun. */
   async finish(): Promise<void> {
     await this.settled();
-    this.#throwFailure();
+    this.throwFailure();
+  }
+
+  /** Throws the first failure of what was begun. */
+  throwFailure(): void {
+    if (this.#failure) throw this.#failure.error as Error;
   }
 
   #start(work: () => Promise<void>): void {
@@ -39,9 +44,5 @@ export class BoundedWork {
       .catch((error: unknown) => void (this.#failure ??= { error }))
       .finally(() => this.#underWay.delete(one));
     this.#underWay.add(one);
-  }
-
-  #throwFailure(): void {
-    if (this.#failure) throw this.#failure.error as Error;
   }
 }

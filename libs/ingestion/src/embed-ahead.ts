@@ -42,6 +42,11 @@ export class EmbedAhead {
     this.#tookAll = false;
   }
 
+  /** Throws the first failure of what was taken: there is no use in embedding the rest. */
+  throwFailure(): void {
+    this.#work.throwFailure();
+  }
+
   /** Waits for all that was taken. @returns what was refused of it. */
   async finish(): Promise<readonly RefusedChunk[]> {
     await this.#work.finish();

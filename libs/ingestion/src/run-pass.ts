@@ -180,6 +180,7 @@ export class RunPass {
     const batch = this.#batch;
     this.#batch = [];
     this.#batchCharacters = 0;
+    this.#ahead.throwFailure();
     if (batch.length > 0) await this.#work.begin(() => this.#write(batch));
   }
 

@@ -1,5 +1,6 @@
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { AppError } from '@embergate/contracts/errors.ts';
 import type { SkippedFile } from '@embergate/contracts/index-job.ts';
 import { estimateRun } from '../src/estimate.ts';
 import { FolderSource } from '../src/folder-source.ts';
@@ -51,6 +52,18 @@ describe('a run that is interrupted', () => {
     expect(ids(await bench.rows())).toEqual(ids(await bench.rows('other')));
     expect(await bench.visibleCount()).toBe(FILES);
     expect(await bench.states()).toEqual({ r1: 'committed' });
+  });
+
+  it('ends with what the model said when it breaks, and asks it for little more', async () => {
+    let isFirst = true;
+    bench.beforeAnswer = async () => {
+      const breaks = isFirst;
+      isFirst = false;
+      await bench.whenVisible(FILES);
+      if (breaks) throw new AppError('embedding_failed', 'The model broke.');
+    };
+    await expect(bench.run('r1')).rejects.toMatchObject({ code: 'embedding_failed' });
+    expect(bench.embedded.length).toBeLessThanOrEqual(IN_FLIGHT);
   });
 
   it('is cleaned up by the next run of the repo, which copies its vectors', async () => {
