@@ -6,7 +6,7 @@ import type { SpaceEmbedding } from '@embergate/ingestion/run-request.ts';
 import type { Fit } from '@embergate/routing/fit.ts';
 import { existingCollection } from '@embergate/vector-store/existing-collection.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
-import type { BulkEmbedder, BulkEmbedOptions } from './bulk-embedder.ts';
+import type { BulkEmbedder } from './bulk-embedder.ts';
 
 /** A space that this indexer writes, and how its model wants code to be cut. */
 export interface IndexedSpace {
@@ -20,26 +20,33 @@ export interface IndexedSpace {
   lastKnownFit: (tier: TierName) => Promise<Fit | null>;
 }
 
-export interface EmbeddingFor {
-  /** Those that may embed; default: all that are declared for the space. */
-  tiers: readonly TierName[] | undefined;
-  onWaiting: BulkEmbedOptions['onWaiting'];
-}
-
-/** What embeds in a space. */
-export const embeddingOf = (
-  { space, tokenize, embedder }: IndexedSpace,
-  { tiers, onWaiting }: EmbeddingFor,
-): SpaceEmbedding => ({
-  space,
-  tokenize,
-  embed: (inputs, options) => embedder.embed(inputs, { ...options, onWaiting }, tiers),
-});
-
 /** What a collection is written with. */
 export interface CollectionWriters {
   first: IndexedSpace;
   second: IndexedSpace | null;
+}
+
+export interface EmbeddingFor {
+  /** Those that may embed; default: all that are declared for the space. */
+  tiers: readonly TierName[] | undefined;
+  onWaiting: (waiter: keyof CollectionWriters, what: string | null) => void;
+}
+
+/** What embeds for a job in the spaces of its collection. */
+export function embeddingsOf(
+  { first, second }: CollectionWriters,
+  { tiers, onWaiting }: EmbeddingFor,
+): { first: SpaceEmbedding; second: SpaceEmbedding | null } {
+  const embeddingOf = (
+    { space, tokenize, embedder }: IndexedSpace,
+    waiter: keyof CollectionWriters,
+  ): SpaceEmbedding => ({
+    space,
+    tokenize,
+    embed: (inputs, options) =>
+      embedder.embed(inputs, { ...options, onWaiting: (what) => onWaiting(waiter, what) }, tiers),
+  });
+  return { first: embeddingOf(first, 'first'), second: second && embeddingOf(second, 'second') };
 }
 
 interface WantedSpace {

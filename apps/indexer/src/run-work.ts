@@ -10,7 +10,7 @@ import type { VectorStore } from '@embergate/vector-store/store.ts';
 import { checkOut, type CloneLimits } from './git.ts';
 import { checkImport } from './import-check.ts';
 import type { JobWork, Telling } from './index-job.ts';
-import { embeddingOf, type CollectionWriters, type IndexedSpaces } from './indexed-spaces.ts';
+import { embeddingsOf, type CollectionWriters, type IndexedSpaces } from './indexed-spaces.ts';
 import { withTimes } from './job-estimate.ts';
 import { bringSource, type JobSource, type RunSource } from './job-source.ts';
 import type { IndexTask } from './ports.ts';
@@ -88,7 +88,7 @@ async function runOn(parts: RunWorkParts, task: RunTask, running: Running): Prom
   const { tell, store, onProgress, onWaiting, writers, brought } = running;
   const { jobId: runId, payload, signal } = task;
   const { collection, repo, mode, tiers } = payload;
-  const { first, second } = writers;
+  const { first } = writers;
   const { openSource, commit } = brought;
   await tell({ commit, ...(await estimated(parts, task, running)) });
   if (payload.estimateOnly === true) return;
@@ -97,9 +97,9 @@ async function runOn(parts: RunWorkParts, task: RunTask, running: Running): Prom
     const { minCosine } = parts;
     await tell({ warnings: await checkImport(sample, { embedder, tokenize, minCosine, signal }) });
   };
-  const how = { tiers, onWaiting };
+  const embeddings = embeddingsOf(writers, { tiers, onWaiting });
   await runIndex(
-    { store, ...embeddingOf(first, how), second: second && embeddingOf(second, how) },
+    { store, ...embeddings.first, second: embeddings.second },
     { runId, collection, repo, openSource, commit, mode, signal, onProgress, checkVectors },
   );
 }

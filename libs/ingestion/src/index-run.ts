@@ -26,7 +26,7 @@ const MAKE_ATTEMPTS = 3;
  * same id and finds its own rows; one that has been published already is left as it is.
  *
  * The first run of a repo reads its source twice: what there was before is nothing, so full text need not wait for the model. Nor does the
- * model wait for the end of the first reading; a source whose texts it has all taken by then is not read again.
+ * model wait for the end of the first reading; a source whose texts it has all taken by then, and none refused, is not read again.
  *
  * @throws AppError those of the source (`source_not_found` when it is not there, or no longer the same at the end), the store
  * or the model; the signal's reason when aborted. The run then stays pending or embedding, or was never begun.
@@ -109,9 +109,11 @@ async function publishRun(
 
   const progress = new RunProgress(request.onProgress);
   const ahead = new EmbedAhead();
+  const failing = new AbortController();
+  const signal = AbortSignal.any([request.signal, failing.signal]);
   const read = async (embed: 'now' | 'later'): Promise<RunPass> => {
     const known = await knownRows(store, request);
-    const pass = new RunPass(parts, request, { known, progress, embed, ahead });
+    const pass = new RunPass(parts, { ...request, signal }, { known, progress, embed, ahead, failing });
     await pass.addNewChunks(source);
     return pass;
   };
@@ -134,6 +136,9 @@ async function publishRun(
     await markStale(store, request, pass);
     await expectPublishable(parts, request, { source, pass });
     await put('committed');
+  } catch (error) {
+    failing.abort(error);
+    throw error;
   } finally {
     await ahead.settled();
   }

@@ -38,6 +38,8 @@ interface RunPassOptions {
   /** `later`: what has no vector is written without one, for full text; what `ahead` does not take, a later reading finds and embeds. */
   embed: 'now' | 'later';
   ahead: EmbedAhead;
+  /** Aborted by what fails, and with it the request's signal: the rest does not wait for a model that may be away for hours. */
+  failing: AbortController;
 }
 
 /** One reading of the source: what is new is embedded, where it has no vector, and written as it is found. */
@@ -48,6 +50,7 @@ export class RunPass {
   readonly #known: KnownRows;
   readonly #embedsNow: boolean;
   readonly #ahead: EmbedAhead;
+  readonly #failing: AbortController;
   readonly #seen = new Set<string>();
   readonly #work = new BoundedWork(BATCHES_AT_A_TIME);
   #batch: NewChunk[] = [];
@@ -60,7 +63,7 @@ export class RunPass {
   constructor(
     parts: IndexRunParts,
     request: IndexRunRequest,
-    { known, progress, embed, ahead }: RunPassOptions,
+    { known, progress, embed, ahead, failing }: RunPassOptions,
   ) {
     this.#parts = parts;
     this.#request = request;
@@ -68,6 +71,7 @@ export class RunPass {
     this.progress = progress;
     this.#embedsNow = embed === 'now';
     this.#ahead = ahead;
+    this.#failing = failing;
   }
 
   get chunkCount(): number {
@@ -98,6 +102,9 @@ export class RunPass {
       this.progress.walked();
       await this.#startBatch();
       await this.#work.finish();
+    } catch (error) {
+      this.#failing.abort(error);
+      throw error;
     } finally {
       await this.#work.settled();
     }
@@ -145,10 +152,10 @@ export class RunPass {
   }
 
   #isThere(key: string, bringsVector: boolean): boolean {
+    if (this.#ahead.has(key)) return true;
     const { own, visible, unembedded } = this.#known;
     // A row that an earlier life of an import wrote may be of an earlier file: it is written again.
-    if (own.has(key))
-      return !bringsVector && (!this.#embedsNow || !unembedded.has(key) || this.#ahead.has(key));
+    if (own.has(key)) return !bringsVector && (!this.#embedsNow || !unembedded.has(key));
     return this.#request.mode === 'incremental' && visible.has(key);
   }
 
@@ -257,7 +264,7 @@ export class RunPass {
       onEmbedded: (chunks, tokens) => this.progress.embedded(chunks, tokens),
     });
     // Texts that stand more than once are embedded once.
-    if (embedsNow) this.progress.reused(batch.length - missing.size);
+    if (embedsNow) this.progress.reused(batch.length - missing.size, { ahead: !this.#embedsNow });
     for (const [hash, { vector }] of known) if (vector) made.vectors.set(hash, vector);
     return made;
   }

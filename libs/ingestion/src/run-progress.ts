@@ -19,6 +19,7 @@ export class RunProgress {
   readonly #startedAt = performance.now();
   /** What an earlier reading of the same source found. */
   #before: IndexProgress | null = null;
+  #reusedAhead = 0;
   #expectedBytes = 0;
   #expectedChunks: number | null = null;
   #readBytes = 0;
@@ -55,8 +56,10 @@ export class RunProgress {
     this.#notify();
   }
 
-  reused(chunks: number): void {
+  /** @param ahead they are not counted again when the source is read once more. */
+  reused(chunks: number, { ahead = false } = {}): void {
     this.#progress.reused += chunks;
+    if (ahead) this.#reusedAhead += chunks;
     this.#notify();
   }
 
@@ -82,7 +85,8 @@ export class RunProgress {
   readAgain(): void {
     const { embedded, tokens, textSearchable } = this.#progress;
     this.#before = this.snapshot();
-    Object.assign(this.#progress, emptyProgress(), { embedded, tokens, textSearchable });
+    const stays = { embedded, tokens, textSearchable, reused: this.#reusedAhead };
+    Object.assign(this.#progress, emptyProgress(), stays);
     this.#skipped.length = 0;
     this.#readBytes = 0;
     this.#walked = false;

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { AppError } from '@embergate/contracts/errors.ts';
 import type { IndexProgress } from '@embergate/contracts/index-job.ts';
 import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
 import { estimateRun } from '../src/estimate.ts';
@@ -122,6 +123,37 @@ describe('the first run of a repo', () => {
     expect(counts).toEqual([FILES, FILES]);
     expect(await inSecond()).toBe(FILES);
     expect(await bench.store.countUnembedded('two')).toEqual([]);
+  });
+
+  it('that fails in its first reading does not wait for a model that never answers', async () => {
+    bench.beforeAnswer = () => new Promise<never>(() => undefined);
+    const full = new Proxy(bench.store, {
+      get: (target, name) =>
+        name === 'optimize'
+          ? () => Promise.reject(new AppError('storage_full', 'The disk is full.'))
+          : (Reflect.get(target, name, target) as () => unknown).bind?.(target),
+    });
+    await expect(bench.runOn(full, 'r1')).rejects.toMatchObject({ code: 'storage_full' });
+    expect(bench.embedded).toEqual([]);
+  });
+
+  it('that fails in its second reading does not wait for it either', async () => {
+    // More than is embedded ahead.
+    await bench.tree.write(pythonFiles(3 * FILES));
+    bench.beforeAnswer = () => new Promise<never>(() => undefined);
+    const openSource = async (): Promise<FolderSource> => {
+      const source = await FolderSource.open(bench.tree.root, bench.chunker);
+      let readings = 0;
+      const read = source.read.bind(source);
+      source.read = async function* () {
+        readings += 1;
+        yield* read();
+        if (readings === 2) throw new AppError('source_not_found', 'The folder is gone.');
+      };
+      return source;
+    };
+    await expect(bench.run('r1', { openSource })).rejects.toMatchObject({ code: 'source_not_found' });
+    expect(await bench.visibleCount()).toBe(3 * FILES);
   });
 
   it('is taken back whole when it is cancelled, and hidden when it is given up', async () => {

@@ -116,7 +116,11 @@ describe('a collection that moves to another space', () => {
 
   it('goes without what a first run left that was killed and that nobody goes on with', async () => {
     const kill = new AbortController();
-    bench.beforeAnswer = () => kill.abort('killed');
+    bench.beforeAnswer = async () => {
+      const repos = async (): Promise<number> => (await bench.store.countByRepo(COLLECTION)).length;
+      await expect.poll(repos, { timeout: 30_000 }).toBe(2);
+      kill.abort('killed');
+    };
     await bench.tree.write({ 'src/late.py': pythonFile('late') });
     await expect(bench.run('dead', { repo: 'other', signal: kill.signal })).rejects.toBe('killed');
     expect(await bench.states()).toEqual({ r1: 'committed', dead: 'embedding' });

@@ -69,6 +69,12 @@ const fakeTokenize = (text: string): Uint32Array =>
   Uint32Array.from({ length: text.length }, (_, at) => text.charCodeAt(at));
 const fakeText = (ids: Uint32Array): string => Array.from(ids, (id) => String.fromCharCode(id)).join('');
 
+function aborted(signal: AbortSignal): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+  return promise;
+}
+
 /** Stands for a model of that space. @param onTexts told what it is asked for, and awaited before it answers. */
 export function fakeEmbedding(
   space: EmbeddingSpace,
@@ -80,7 +86,7 @@ export function fakeEmbedding(
     embed: async (inputs, { texts: given, signal, onEmbedded }) => {
       const texts = inputs.map(fakeText);
       if (given.some((text, at) => text !== texts[at])) throw new Error('the texts are not those of the ids');
-      await onTexts(texts);
+      await Promise.race([onTexts(texts), aborted(signal)]);
       signal.throwIfAborted();
       onEmbedded(inputs);
       return texts.map((text) => fakeVector(text, space.dimensions));
