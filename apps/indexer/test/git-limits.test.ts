@@ -46,13 +46,15 @@ it('one that is stopped while git still writes ends with the reason, whatever ca
   const git = [
     '#!/bin/bash',
     'for dir; do :; done',
-    '(for n in {1..3000}; do : > "$dir/$n"; done) &',
+    `(for n in {1..3000}; do : > "$dir/$n"; done 2>/dev/null; : > ${join(home.path, 'written')}) &`,
     'wait',
   ];
   await writeFiles(bin, { git: git.join('\n') });
   await chmod(join(bin, 'git'), 0o755);
   vi.stubEnv('PATH', `${bin}:${process.env['PATH']}`);
   await expect(clone({ megabytes: 100, seconds: 0.02 })).rejects.toMatchObject({ code: 'git_failed' });
+  // Else it would go on while the folder of this test is removed.
+  await expect.poll(() => readdir(home.path), { timeout: 60_000 }).toContain('written');
 });
 
 it('what an indexer that was killed left is removed once its job has ended, and no other clone', async () => {
