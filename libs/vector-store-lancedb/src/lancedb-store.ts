@@ -217,8 +217,8 @@ class LanceDbStore implements VectorStore {
   }
 
   searchDense(collection: string, vector: Float32Array, options: DenseSearchOptions): Promise<ScoredChunk[]> {
-    const { filter, limit, space: which = 'first', spaceId } = options;
-    return this.#tables.readVisible(collection, filter, async (table, condition) => {
+    const { limit, space: which = 'first', spaceId } = options;
+    return this.#tables.readVisible(collection, options, async (table, condition) => {
       const stamp = await chunks.readStamp(table, collection);
       checkSpaceId(stamp, which, spaceId);
       checkDimensions(stamp, vector, which);
@@ -227,9 +227,9 @@ class LanceDbStore implements VectorStore {
   }
 
   searchLexical(collection: string, lexicalQuery: string, options: SearchOptions): Promise<ScoredChunk[]> {
-    const { filter, limit } = options;
+    const { limit } = options;
     const terms = queryTerms(lexicalQuery);
-    return this.#tables.readVisible(collection, filter, (table, condition) =>
+    return this.#tables.readVisible(collection, options, (table, condition) =>
       chunks.matchingRows(table, terms, { condition, limit }),
     );
   }

@@ -21,6 +21,7 @@ import type {
   VisibleRow,
 } from '@embergate/vector-store/store.ts';
 import { isSuccessorName, refuseRunsOfSuccessors } from '@embergate/vector-store/successor.ts';
+import type { HiddenRuns } from '@embergate/vector-store/visibility.ts';
 import * as chunks from './chunk-points.ts';
 import { checkExists, readStamp, waitForOptimizer } from './collections.ts';
 import { connect, type QdrantConnection } from './connection.ts';
@@ -216,11 +217,12 @@ class QdrantStore implements VectorStore {
       spaceId === undefined
         ? undefined
         : checkSpaceId(await readStamp(reading, place, collection), space, spaceId);
-    return this.#calls.readVisible(collection, async (place, hidden) => {
+    const read = async (place: string, hidden: HiddenRuns): Promise<ScoredChunk[]> => {
       const ranking = chunks.rankPoints(reading, place, { query, using, hidden, options, ...how });
       const [ranked] = await Promise.all([ranking, check(place)]);
       return ranked;
-    });
+    };
+    return this.#calls.readVisible(collection, read, options.onAsOf);
   }
 
   async searchLexical(
@@ -233,9 +235,9 @@ class QdrantStore implements VectorStore {
       await this.#whereThere(collection);
       return [];
     }
-    return this.#calls.readVisible(collection, (place, hidden) =>
-      chunks.rankPoints(this.#calls.reading, place, { query, using: LEXICAL, hidden, options }),
-    );
+    const read = (place: string, hidden: HiddenRuns): Promise<ScoredChunk[]> =>
+      chunks.rankPoints(this.#calls.reading, place, { query, using: LEXICAL, hidden, options });
+    return this.#calls.readVisible(collection, read, options.onAsOf);
   }
 
   readChunks(

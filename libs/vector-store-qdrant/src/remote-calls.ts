@@ -1,5 +1,6 @@
 import type { QdrantClient } from '@qdrant/js-client-rest';
 import { AppError } from '@embergate/contracts/errors.ts';
+import type { SearchOptions } from '@embergate/vector-store/store.ts';
 import { hiddenRuns, readVisibly, type HiddenRuns } from '@embergate/vector-store/visibility.ts';
 import type { Scrolling } from './chunk-points.ts';
 import { describeFailure, retrying, toStoreError } from './failures.ts';
@@ -40,11 +41,16 @@ export class RemoteCalls {
   }
 
   /** Rows and the runs that hide some of them, as of one moment. */
-  readVisible<T>(collection: string, read: (place: string, hidden: HiddenRuns) => Promise<T>): Promise<T> {
+  readVisible<T>(
+    collection: string,
+    read: (place: string, hidden: HiddenRuns) => Promise<T>,
+    onAsOf?: SearchOptions['onAsOf'],
+  ): Promise<T> {
     return this.read(collection, (place) =>
       readVisibly(
         () => this.hidden(collection),
         (hidden) => read(place, hidden),
+        onAsOf,
       ),
     );
   }
