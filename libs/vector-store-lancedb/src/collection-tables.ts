@@ -1,6 +1,5 @@
 import type { Connection, Table } from '@lancedb/lancedb';
 import { AppError } from '@embergate/contracts/errors.ts';
-import type { SearchFilter } from '@embergate/contracts/http-search.ts';
 import type { SearchOptions } from '@embergate/vector-store/store.ts';
 import { readVisibly } from '@embergate/vector-store/visibility.ts';
 import { collectionNotFound, isTableNotFound, retryingConflicts, toStoreError } from './failures.ts';
