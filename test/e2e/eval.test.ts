@@ -25,9 +25,9 @@ describe('how good a search is can be measured by anybody', () => {
     expect(shown.code, shown.stderr).toBe(0);
     return JSON.parse(shown.stdout) as Report;
   }
-  async function index(folder: string, repo: string): Promise<void> {
+  async function index(folder: string, repo: string, collection = 'default'): Promise<void> {
     const source = { type: 'directory', path: folder } as const;
-    const { id } = await embergate.client.createIndexJob({ source, repo });
+    const { id } = await embergate.client.createIndexJob({ source, repo, collection });
     for await (const job of embergate.client.watchIndexJob(id)) expect(job.error).toBeNull();
   }
 
@@ -80,6 +80,19 @@ describe('how good a search is can be measured by anybody', () => {
     expect(configurations.map(({ name }) => name)).toEqual(['hybrid', 'lexical', 'arrange=off,weights=1:1']);
     expect(configurations[0]?.ndcg.mean).toBeGreaterThan(0.8);
     expect((await embergate.client.collections()).data.map(({ name }) => name)).toEqual(['default']);
+  });
+
+  it('leaves a collection alone that it has not made, whatever its name', async () => {
+    const name = 'eval-functions-1';
+    await index(repository(), 'mine', name);
+    await evaluate(repository());
+    const kept = await runEmbergate(['eval', repository(), '--keep'], {
+      env: { EMBERGATE_URL: embergate.url },
+    });
+    expect(kept.code).toBe(2);
+    expect(kept.stderr).toMatch(/usage: The collection eval-functions-1 holds mine, /);
+    expect((await embergate.client.collection(name)).repos.map((repo) => repo.name)).toEqual(['mine']);
+    await embergate.client.deleteCollection(name);
   });
 
   it('a repository that is there twice is found once, with a word on where else it is', async () => {

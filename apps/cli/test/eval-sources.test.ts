@@ -35,7 +35,7 @@ describe('a history asks for the files that its commits changed', () => {
     await commit('rename everything in five and more files', {
       ...Object.fromEntries(['a.py', 'b.py', 'c.ts'].map((name) => [name, '9'])),
     });
-    const { parent, questions } = await readHistory(folder, 10);
+    const { parent, questions } = await readHistory(folder, { limit: 10, offset: 0 });
     expect(parent).toBe(before);
     expect(questions).toEqual([
       {
@@ -46,6 +46,19 @@ describe('a history asks for the files that its commits changed', () => {
       { query: 'add a new file of code', relevant: [{ path: 'b.py', grade: 1 }] },
       { query: 'read the header twice', relevant: [{ path: 'a.py', grade: 1 }] },
     ]);
+  });
+
+  test('after an offset the next older ones, of an older state', async () => {
+    const before = await commit('everything at once here', { 'a.py': '1' });
+    await commit('change it for the first time', { 'a.py': '2' });
+    await commit('change it for the second time', { 'a.py': '3' });
+    const { parent, questions } = await readHistory(folder, { limit: 1, offset: 1 });
+    expect(parent).toBe(before);
+    expect(questions.map(({ query }) => query)).toEqual(['change it for the first time']);
+    await expect(readHistory(folder, { limit: 1, offset: 2 })).rejects.toMatchObject({
+      code: 'usage',
+      message: '--offset 2 leaves none of 2 commits.',
+    });
   });
 
   test('the state is checked out elsewhere, and the repository stays as it is', async () => {
@@ -63,12 +76,12 @@ describe('a history asks for the files that its commits changed', () => {
 
   test('a history without such a commit, and a folder that has none, are said by name', async () => {
     await commit('the first and only commit', { 'a.py': '1' });
-    await expect(readHistory(folder, 10)).rejects.toMatchObject({
+    await expect(readHistory(folder, { limit: 10, offset: 0 })).rejects.toMatchObject({
       code: 'source_not_found',
       message: expect.stringContaining(folder) as string,
     });
     await rm(join(folder, '.git'), { recursive: true });
-    await expect(readHistory(folder, 10)).rejects.toMatchObject({
+    await expect(readHistory(folder, { limit: 10, offset: 0 })).rejects.toMatchObject({
       code: 'git_failed',
       message: expect.stringMatching(/not a git repository/) as string,
     });

@@ -29,7 +29,8 @@ export async function composeRerank(parts: RerankParts): Promise<RerankStage | u
   return {
     reranker,
     deadlineMs,
-    onOutcome: (outcome, { ms }) => {
+    onOutcome: (outcome, { ms, error }) => {
+      if (error !== undefined) log.error({ err: error }, 'the reranker failed');
       metrics.reranks.inc({ outcome });
       metrics.rerankSeconds.observe({ outcome }, ms / 1_000);
     },

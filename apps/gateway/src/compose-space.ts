@@ -53,6 +53,7 @@ export async function composeSpace(
 ): Promise<ServedSpace> {
   const { lifecycle, redis, clock, sender, workers, store, metrics } = shared;
   const space = spaceId(model.space);
+  const { normalize } = model.space;
   const log = shared.log.child({ space });
   const labels: SpaceLabels = isFirst ? {} : { space };
   const [firstTier] = tiers as [TierName];
@@ -60,7 +61,7 @@ export async function composeSpace(
   const texts = new TextTokens(model, tokenizer);
   const admissions = new Admissions(redis, space);
   const board = new TierBoard({ tiers, space, workers, admissions, clock });
-  const breakers = composeBreakers({ ...shared, log }, { space, texts, board, admissions });
+  const breakers = composeBreakers({ ...shared, log }, { space, normalize, texts, board, admissions });
   const alignment = new AlignmentSource({
     store,
     references: new AlignmentReferences(redis),
@@ -103,6 +104,7 @@ export async function composeSpace(
     bulkToFirst: bulkTo([firstTier]),
     whyNotFirst,
     isQueueKnown,
+    log,
     metrics,
     labels,
   });
@@ -124,6 +126,7 @@ export async function composeSpace(
 
 interface BreakerParts {
   space: string;
+  normalize: boolean;
   texts: TextTokens;
   board: TierBoard;
   admissions: Admissions;
@@ -131,18 +134,18 @@ interface BreakerParts {
 
 function composeBreakers(
   { log, lifecycle, redis, clock, sender }: SharedParts,
-  { space, texts, board, admissions }: BreakerParts,
+  { space, normalize, texts, board, admissions }: BreakerParts,
 ): TierBreakers {
   const records = new BreakerRecords(redis, space, () => void board.refresh().catch(() => undefined));
   lifecycle.onClose('breaker records', () => records.close());
-  const { inputs, prompted } = texts.encode([CANARY_TEXT], 'query');
-  const canary = { ids: inputs[0] as Uint32Array, text: prompted[0] as string };
+  const { ids, prompted } = texts.encode(CANARY_TEXT, 'query');
+  const canary = { ids, text: prompted };
   const breakers = new TierBreakers({
     gatewayId: randomUUID(),
     board,
     store: records,
     clock,
-    probe: canaryProbe({ admissions, transport: sender, space, canary }),
+    probe: canaryProbe({ admissions, transport: sender, space, normalize, canary }),
     log,
   });
   breakers.start();

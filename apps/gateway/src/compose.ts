@@ -139,7 +139,7 @@ export async function composeGateway(parts: GatewayParts): Promise<{ url: string
       getCollection: getCollectionHandler(store),
       previewAdoption: previewAdoptionHandler(adoption),
       adoptCollection: adoptCollectionHandler(adoption, indexJobs),
-      deleteCollection: deleteCollectionHandler(store),
+      deleteCollection: deleteCollectionHandler(store, indexJobs),
       cluster: clusterHandler(describeCluster),
       clusterEvents: clusterEventsHandler(describeCluster, closing.signal),
       livez: livezHandler,

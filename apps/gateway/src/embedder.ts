@@ -1,11 +1,11 @@
-import type { AppError } from '@embergate/contracts/errors.ts';
-import { toAppError, NO_VECTOR_CODES } from '@embergate/contracts/errors.ts';
+import { AppError, toAppError, NO_VECTOR_CODES } from '@embergate/contracts/errors.ts';
 import type { EmbeddingReport, Warning } from '@embergate/contracts/http-search.ts';
 import { spaceId, type InputType } from '@embergate/contracts/space.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
 import type { BulkSend, BulkTransport } from '@embergate/embedding/bulk-transport.ts';
 import { embedMany } from '@embergate/embedding/bulk.ts';
 import type { InstalledModel } from '@embergate/models/installed-model.ts';
+import type { Logger } from '@embergate/platform/logs.ts';
 import type { EmbeddedQuery } from '@embergate/retrieval/query-vector.ts';
 import { round } from '@embergate/retrieval/round.ts';
 import type { Coalescer } from './coalescer.ts';
@@ -31,6 +31,7 @@ export interface EmbedderParts {
   isQueueKnown: () => boolean;
   /** Why the first declared tier takes nothing now, as answers say it. */
   whyNotFirst: () => string;
+  log: Logger;
   metrics: GatewayMetrics;
   labels: SpaceLabels;
 }
@@ -72,39 +73,46 @@ export class Embedder {
   async embedOne(
     text: string,
     inputType: InputType,
+    options: EmbedOneOptions,
+  ): Promise<EmbeddedQuery & { tokens: number }> {
+    try {
+      return await this.#embedOne(text, inputType, options);
+    } catch (error) {
+      throw options.signal?.aborted ? error : this.#withReason(error);
+    }
+  }
+
+  async #embedOne(
+    text: string,
+    inputType: InputType,
     { deadlineMs, firstTierOnly = false, signal }: EmbedOneOptions,
   ): Promise<EmbeddedQuery & { tokens: number }> {
     const startedAt = performance.now();
     const { texts, inFlight } = this.#parts;
-    const { inputs, prompted, tokens, warnings, ms: tokenizeMs } = texts.encode([text], inputType);
-    const [ids = new Uint32Array()] = inputs;
-    const [asRead = ''] = prompted;
+    const { ids, prompted, warnings } = texts.encode(text, inputType);
+    const tokenizeMs = performance.now() - startedAt;
     const cacheKey = queryCacheKey(this.space, inputType, text);
     const leftMs = deadlineMs - (performance.now() - startedAt);
-    const made = await inFlight
-      .run(
-        firstTierOnly ? `${cacheKey} first tier` : cacheKey,
-        { deadlineMs: leftMs, signal },
-        (gone, untilMs) =>
-          this.#make(cacheKey, {
-            ids,
-            text: asRead,
-            tokens: texts.costOf(ids),
-            deadlineMs: untilMs,
-            firstTierOnly,
-            signal: gone,
-          }),
-      )
-      .catch((error: unknown) => {
-        throw signal?.aborted ? error : this.#withReason(error);
-      });
+    const made = await inFlight.run(
+      firstTierOnly ? `${cacheKey} first tier` : cacheKey,
+      { deadlineMs: leftMs, signal },
+      (gone, untilMs) =>
+        this.#make(cacheKey, {
+          ids,
+          text: prompted,
+          tokens: texts.costOf(ids),
+          deadlineMs: untilMs,
+          firstTierOnly,
+          signal: gone,
+        }),
+    );
     const tookMs = performance.now() - startedAt;
-    this.#observe(made, tookMs);
+    this.#observe(made.tier, 'total', tookMs);
     const report = this.#report(made, tookMs);
     return {
       vector: made.vector,
       report,
-      tokens,
+      tokens: ids.length,
       timingsMs: {
         admission: round(made.admissionMs, 3),
         // All of the way there and back that is not the model.
@@ -125,7 +133,14 @@ export class Embedder {
     const startedAt = performance.now();
     const { bulk, bulkToFirst, isQueueKnown, whyNotFirst } = this.#parts;
     if (!isQueueKnown()) throw queueSilent();
-    const { inputs, prompted, tokens, warnings } = this.#parts.texts.encode(texts, inputType);
+    const { inputs, prompted, tokens, warnings } = await this.#parts.texts.encodeList(
+      texts,
+      inputType,
+      () => {
+        signal?.throwIfAborted();
+        if (performance.now() >= startedAt + deadlineMs) throw notReadInTime(deadlineMs);
+      },
+    );
     const transport = firstTierOnly ? bulkToFirst : bulk;
     // One report for all: a tier behind the first says more than the first.
     let made: MadeBy | undefined;
@@ -153,9 +168,20 @@ export class Embedder {
   /** Every failure of the tiers says in the words of the contract why there is no vector. */
   #withReason(thrown: unknown): AppError {
     const error = toAppError(thrown);
+    if (error.code === 'internal') return this.#broken(error);
     if (error.details['reason'] !== undefined || !NO_VECTOR_CODES.has(error.code)) return error;
     const { isQueueKnown, whyNotFirst } = this.#parts;
     return withReason(error, error.code === 'queue_down' || !isQueueKnown() ? 'queue_down' : whyNotFirst());
+  }
+
+  /** A defect is for the log: a search goes on without it, and its caller could do nothing with its words. */
+  #broken({ message, cause, details }: AppError): AppError {
+    const { log, tiers } = this.#parts;
+    log.error({ err: cause ?? message }, 'a text could not be embedded');
+    return new AppError('internal', 'The text could not be embedded; the log of the gateway says why.', {
+      cause,
+      details: { reason: `${tiers[0]}_down`, ...details },
+    });
   }
 
   async #make(cacheKey: string, query: RoutedQuery & { signal: AbortSignal }): Promise<MadeVector> {
@@ -168,13 +194,14 @@ export class Embedder {
     const { variant, device, inferenceMs } = answer.meta;
     const made = { vector: answer.vectors, tier, variant, device, reason };
     cache.put(cacheKey, made);
+    this.#observe(tier, 'inference', inferenceMs);
     return { ...made, cached: false, predictedMs, admissionMs, inferenceMs };
   }
 
-  #observe({ tier, cached, inferenceMs }: MadeVector, tookMs: number): void {
+  /** The whole of it for each caller, the inference once for all that share it. */
+  #observe(tier: TierName, stage: 'total' | 'inference', ms: number): void {
     const { metrics, labels } = this.#parts;
-    metrics.embedSeconds.observe({ tier, stage: 'total', ...labels }, tookMs / 1_000);
-    if (!cached) metrics.embedSeconds.observe({ tier, stage: 'inference', ...labels }, inferenceMs / 1_000);
+    metrics.embedSeconds.observe({ tier, stage, ...labels }, ms / 1_000);
   }
 
   #rank(tier: string): number {
@@ -208,6 +235,9 @@ export class Embedder {
     };
   }
 }
+
+const notReadInTime = (deadlineMs: number): AppError =>
+  new AppError('deadline_exceeded', `The list could not be read within ${deadlineMs} ms.`);
 
 /** A vector out of the cache came at once, whoever made it. */
 const latencyWarning = ({ degraded, cached, tier, reason }: EmbeddingReport): Warning[] =>

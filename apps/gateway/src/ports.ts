@@ -13,6 +13,8 @@ export interface IndexJobs {
   get: (id: string) => Promise<IndexJob>;
   list: (limit: number) => Promise<IndexJob[]>;
   cancel: (id: string) => Promise<IndexJob>;
+  /** Throws `job_running` where a job of that collection has not ended. */
+  expectNoneIn: (collection: string) => Promise<void>;
 }
 
 /** How much waits in the lanes. */

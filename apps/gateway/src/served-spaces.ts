@@ -30,8 +30,14 @@ export class ServedSpaces implements QueryEmbedder {
       for (const { id, model } of all) {
         const value = key === 'id' ? id : model.name;
         if (seen.has(value)) {
-          const what = `OTHER_EMBEDDING_MODELS: ${value} is served already`;
-          throw new AppError('config_invalid', `${what}. Name each model once.`);
+          const advice =
+            key === 'id'
+              ? 'Name each model once.'
+              : 'EMBEDDING_MODEL keeps its name with fewer EMBEDDING_DIMENSIONS: to serve both, take the whole model first, and NAME#DIMENSIONS here.';
+          throw new AppError(
+            'config_invalid',
+            `OTHER_EMBEDDING_MODELS: ${value} is served already. ${advice}`,
+          );
         }
         seen.add(value);
       }

@@ -4,15 +4,22 @@ import { tokensAfterPrefixes } from '@embergate/embedding/padded-tokens.ts';
 import type { InstalledModel } from '@embergate/models/installed-model.ts';
 import { promptPrefixes } from '@embergate/models/prompt-prefixes.ts';
 import type { Tokenizer } from '@embergate/models/tokenizer.ts';
+import { inSlices } from './slices.ts';
 
-export interface Tokenized {
+export interface TokenizedText {
+  ids: Uint32Array;
+  /** The text as the model reads it, for a tier that reads no ids. */
+  prompted: string;
+  warnings: Warning[];
+}
+
+export interface TokenizedList {
   inputs: Uint32Array[];
-  /** The same texts as the model reads them, for a tier that reads no ids. */
   prompted: string[];
   /** Of all texts together, prompts included. */
   tokens: number;
+  /** Each once. */
   warnings: Warning[];
-  ms: number;
 }
 
 /** Texts as the model reads them: its own prompt before each, cut to what it can read. */
@@ -32,20 +39,29 @@ export class TextTokens {
     return tokensAfterPrefixes([ids], this.#prefixes);
   }
 
-  encode(texts: readonly string[], inputType: InputType): Tokenized {
-    const startedAt = performance.now();
+  encode(text: string, inputType: InputType): TokenizedText {
     const { space, name, maxTokens } = this.#model;
-    let tokens = 0;
-    let isCut = false;
-    const prompted = texts.map((text) => space.prompts[inputType] + text);
-    const inputs = prompted.map((text) => {
-      const encoded = this.#tokenizer.encode(text);
-      tokens += encoded.ids.length;
-      isCut ||= encoded.truncated;
-      return encoded.ids;
-    });
+    const prompted = space.prompts[inputType] + text;
+    const { ids, truncated } = this.#tokenizer.encode(prompted);
     const message = `${name} reads ${maxTokens} tokens; the rest of the text was left out.`;
-    const warnings = isCut ? [{ code: 'query_truncated', message }] : [];
-    return { inputs, prompted, tokens, warnings, ms: performance.now() - startedAt };
+    return { ids, prompted, warnings: truncated ? [{ code: 'query_truncated', message }] : [] };
+  }
+
+  /** Any number of texts: thousands take seconds, and whoever else wants this process gets on meanwhile. @param check ends it by throwing. */
+  async encodeList(
+    texts: readonly string[],
+    inputType: InputType,
+    check: () => void,
+  ): Promise<TokenizedList> {
+    const list: TokenizedList = { inputs: [], prompted: [], tokens: 0, warnings: [] };
+    const add = (text: string): void => {
+      const { ids, prompted, warnings } = this.encode(text, inputType);
+      list.inputs.push(ids);
+      list.prompted.push(prompted);
+      list.tokens += ids.length;
+      if (warnings.length > 0) list.warnings = warnings;
+    };
+    await inSlices(texts, add, check);
+    return list;
   }
 }

@@ -29,15 +29,17 @@ afterAll(() => world.stop());
 afterEach(() => world.reset());
 
 /** The embedder of one gateway, with the real tokenizer and cache. Workers are scripted. */
-async function embedder() {
+async function embedder(tokens = texts) {
   const { router, redis, sender, workers, status } = await world.gateway();
   const lookups: string[] = [];
+  const errors: unknown[] = [];
+  const metrics = createGatewayMetrics();
   // The scripted workers are of a space of their own.
   const transport: EmbedTransport = { send: (request) => sender.send({ ...request, space: SPACE }) };
   const made = new Embedder({
     model,
     tiers: TIERS,
-    texts,
+    texts: tokens,
     cache: new QueryCache({
       shared: new VectorCache(redis, createLogger('test', 'silent')),
       firstTier: 'gpu',
@@ -49,7 +51,10 @@ async function embedder() {
     bulkToFirst: new BulkTransport({ transport, workers, space: SPACE, tiers: TIERS.slice(0, 1) }),
     whyNotFirst: () => 'gpu_starting',
     isQueueKnown: () => workers.isKnown(),
-    metrics: createGatewayMetrics(),
+    log: Object.assign(createLogger('test', 'silent'), {
+      error: ({ err }: { err: unknown }) => void errors.push(err),
+    }),
+    metrics,
     labels: {},
   });
   const ask = (text: string, options: { firstTierOnly?: boolean; signal?: AbortSignal } = {}) =>
@@ -57,9 +62,14 @@ async function embedder() {
   const spaces = new ServedSpaces([
     { id: spaceId(model.space), model, tiers: TIERS, embedder: made, status },
   ]);
-  return { made, spaces, ask, lookups };
+  /** How often a stage of embedding was observed. */
+  const observed = async (stage: string): Promise<number> =>
+    (await metrics.embedSeconds.get()).values
+      .filter(({ metricName, labels }) => metricName?.endsWith('_count') && labels['stage'] === stage)
+      .reduce((sum, { value }) => sum + value, 0);
+  return { made, spaces, ask, lookups, errors, observed };
 }
-const idsOf = (text: string): Uint32Array => texts.encode([text], 'query').inputs[0] as Uint32Array;
+const idsOf = (text: string): Uint32Array => texts.encode(text, 'query').ids;
 const TEXT = 'retry with backoff';
 
 describe('one text', () => {
@@ -131,7 +141,7 @@ describe('one text', () => {
   });
 
   it('that many want at once is computed once; who leaves takes nothing from the others', async () => {
-    const { ask } = await embedder();
+    const { ask, observed } = await embedder();
     const gpu = await world.worker('gpu');
     await world.worker('cpu');
     gpu.act = 'is silent';
@@ -147,7 +157,26 @@ describe('one text', () => {
       expect(vector).toEqual(vectorOf(idsOf(TEXT)));
     }
     expect(gpu.begun).toHaveLength(1);
+    expect([await observed('total'), await observed('inference')]).toEqual([20, 1]);
     await world.isAllGivenBack();
+  });
+
+  it('that a defect stands in the way of is reported to the log, and not to the caller', async () => {
+    const defect = new TypeError('pieces is not iterable');
+    const { ask, errors } = await embedder(
+      new TextTokens(model, {
+        padId: 0,
+        beginning: (text) => text,
+        encode: (text) => {
+          if (text.endsWith(TEXT)) throw defect;
+          return { ids: Uint32Array.of(1), truncated: false };
+        },
+      }),
+    );
+    const error = await ask(TEXT).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: 'internal', details: { reason: 'gpu_down' } });
+    expect((error as Error).message).not.toContain(defect.message);
+    expect(errors).toEqual([defect]);
   });
 
   it('that all have left is computed no more', async () => {
@@ -192,12 +221,13 @@ describe('one text', () => {
 
 describe('a list of texts', () => {
   const list = Array.from({ length: 200 }, (_, n) => `${n} bottles of beer`);
+  const long = list.flatMap((text) => Array.from({ length: 10 }, (_, n) => `${n} ${text} `.repeat(500)));
 
   it('comes in the order given, with its tokens counted', async () => {
     const { made } = await embedder();
     await world.worker('gpu');
     const { vectors, tokens, report } = await made.embedList(list, 'document', { deadlineMs: 60_000 });
-    const { inputs } = texts.encode(list, 'document');
+    const inputs = list.map((text) => texts.encode(text, 'document').ids);
     expect(vectors).toEqual(inputs.map(vectorOf));
     expect(tokens).toBe(inputs.reduce((sum, ids) => sum + ids.length, 0));
     expect(report).toMatchObject({
@@ -214,6 +244,28 @@ describe('a list of texts', () => {
     await world.worker('cpu');
     const { report } = await made.embedList(list, 'document', { deadlineMs: 60_000 });
     expect(report).toMatchObject({ tier: 'cpu', degraded: true, reason: 'gpu_starting' });
+  });
+
+  it('of thousands of long texts keeps no search waiting while it is read', async () => {
+    const { made, ask } = await embedder();
+    const gpu = await world.worker('gpu');
+    const asked = made.embedList(long, 'document', { deadlineMs: 60_000 });
+    await ask(TEXT);
+    expect(gpu.begun).toHaveLength(1); // the search, and nothing of the list yet
+    expect((await asked).vectors).toHaveLength(long.length);
+  });
+
+  it('is read no further once its caller has left, or its deadline has passed', async () => {
+    const { made } = await embedder();
+    const gpu = await world.worker('gpu');
+    const leaving = new AbortController();
+    const left = made.embedList(long, 'document', { deadlineMs: 60_000, signal: leaving.signal });
+    setImmediate(() => leaving.abort(new Error('the client left')));
+    await expect(left).rejects.toThrow('the client left');
+    await expect(made.embedList(long, 'document', { deadlineMs: 1 })).rejects.toMatchObject({
+      code: 'deadline_exceeded',
+    });
+    expect(gpu.begun).toEqual([]);
   });
 
   it('that nobody can take is refused', async () => {

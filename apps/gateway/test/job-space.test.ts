@@ -67,5 +67,11 @@ it('a move names one or two models that are served, and a collection that is the
 
 it('two models of one name, or of one space, are not served side by side', () => {
   const twice = (): ServedSpaces => new ServedSpaces([served('large'), served('large')]);
-  expect(twice).toThrow(expect.objectContaining({ code: 'config_invalid' }));
+  expect(twice).toThrow(/large@\w+ is served already\. Name each model once\.$/);
+  // EMBEDDING_MODEL=large EMBEDDING_DIMENSIONS=1 OTHER_EMBEDDING_MODELS=large
+  const cut = { ...served('large'), id: 'another' };
+  const cutFirst = (): ServedSpaces => new ServedSpaces([cut, served('large')]);
+  expect(cutFirst).toThrow(
+    /large is served already\. .*take the whole model first, and NAME#DIMENSIONS here/,
+  );
 });

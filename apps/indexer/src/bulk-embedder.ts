@@ -3,7 +3,7 @@ import { toAppError } from '@embergate/contracts/errors.ts';
 import { spaceId, type EmbeddingSpace } from '@embergate/contracts/space.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
 import { BulkTransport, type BulkSend } from '@embergate/embedding/bulk-transport.ts';
-import { createJobWindow, embedMany, jobTokensFor } from '@embergate/embedding/bulk.ts';
+import { createJobWindow, embedMany, jobTokensFor, type JobWindow } from '@embergate/embedding/bulk.ts';
 import type { EmbedAnswer, EmbedTransport, WorkerView } from '@embergate/embedding/transport.ts';
 import type { EmbedOptions } from '@embergate/ingestion/run-request.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
@@ -21,12 +21,29 @@ export interface BulkEmbedderParts {
 
 type Request = Parameters<BulkSend>[0];
 
+/** How the jobs of some tiers go. */
+interface Way {
+  transport: BulkTransport;
+  /**
+   * One for all runs and batches: a batch that was begun first is done first, and written. Jobs wait inside it for a worker, so that
+   * tiers without one hold up none but their own.
+   */
+  window: JobWindow;
+}
+
+export interface BulkEmbedOptions extends EmbedOptions {
+  /** Told what has to come back before this goes on, and null once it has. */
+  onWaiting?: ((what: string | null) => void) | undefined;
+}
+
 /**
  * One job waits behind other bulk work for this long before it is sent again: four jobs, cut before a slow worker was known, take
  * a quarter of an hour of it. One that is lost is sent again at once.
  */
 const JOB_DEADLINE_MS = 1_800_000;
 const RETRY_DELAY_MS = 1_000;
+/** Between looks at whether a worker is there. */
+const LOOK_MS = 500;
 /** Failures of the model itself, in a row, before a run gives up. */
 const MAX_MODEL_FAILURES = 5;
 /** Failures on a job of several texts before it is looked at which of them the model cannot compute. */
@@ -36,9 +53,7 @@ const FAILURES_UNTIL_HALVED = 2;
 export class BulkEmbedder {
   readonly #parts: BulkEmbedderParts;
   readonly #space: string;
-  /** One for all runs and batches: a batch that was begun first is done first, and written. */
-  readonly #window = createJobWindow();
-  readonly #transports = new Map<string, BulkTransport>();
+  readonly #ways = new Map<string, Way>();
   /** Single texts that the model failed on, with no success in between. */
   #failedTexts = 0;
 
@@ -61,35 +76,58 @@ export class BulkEmbedder {
    */
   async embed(
     inputs: readonly Uint32Array[],
-    options: EmbedOptions,
+    options: BulkEmbedOptions,
     tiers = this.#parts.tiers,
   ): Promise<(Float32Array | AppError)[]> {
-    const { texts, signal, onEmbedded } = options;
+    const { texts, signal, onEmbedded, onWaiting } = options;
     const { workers, space } = this.#parts;
     const refused = new Map<Uint32Array, AppError>();
-    const transport = this.#transportOf(tiers);
-    const vectors = await embedMany((request) => this.#send(transport, request, refused), {
-      space: this.#space,
-      inputs,
-      texts: texts.map((text) => space.prompts.document + text),
-      deadlineMs: JOB_DEADLINE_MS,
-      jobTokens: jobTokensFor(workers.living().filter((beat) => beat.space === this.#space)),
-      signal,
-      window: this.#window,
-      onEmbedded: (done) => onEmbedded(done.filter((ids) => !refused.has(ids))),
-    });
-    return vectors.map((vector, at) => refused.get(inputs[at] as Uint32Array) ?? vector);
+    const { transport, window } = this.#wayOf(tiers);
+    const stopLooking = onWaiting && this.#lookForWorkers(tiers, onWaiting);
+    try {
+      const vectors = await embedMany((request) => this.#send(transport, request, refused), {
+        space: this.#space,
+        inputs,
+        texts: texts.map((text) => space.prompts.document + text),
+        deadlineMs: JOB_DEADLINE_MS,
+        jobTokens: jobTokensFor(workers.living().filter((beat) => beat.space === this.#space)),
+        signal,
+        window,
+        onEmbedded: (done) => onEmbedded(done.filter((ids) => !refused.has(ids))),
+      });
+      return vectors.map((vector, at) => refused.get(inputs[at] as Uint32Array) ?? vector);
+    } finally {
+      stopLooking?.();
+    }
   }
 
-  #transportOf(tiers: readonly TierName[]): BulkTransport {
+  /** @returns what ends it. */
+  #lookForWorkers(tiers: readonly TierName[], onWaiting: (what: string | null) => void): () => void {
+    let isWaiting = false;
+    const say = (isGone: boolean): void => {
+      if (isGone === isWaiting) return;
+      isWaiting = isGone;
+      onWaiting(isGone ? `a worker of tier ${tiers.join(' or ')}` : null);
+    };
+    const look = (): void => {
+      if (this.#parts.workers.isKnown()) say(!this.isServed(tiers));
+    };
+    look();
+    const looking = setInterval(look, LOOK_MS);
+    return () => {
+      clearInterval(looking);
+      say(false);
+    };
+  }
+
+  #wayOf(tiers: readonly TierName[]): Way {
     const key = tiers.join();
     const { transport, workers, onMissed, log } = this.#parts;
     const onWait = (): void => log.info({ tiers, space: this.#space }, 'waiting for a worker');
-    const made =
-      this.#transports.get(key) ??
-      new BulkTransport({ transport, workers, space: this.#space, tiers, onWait, onMissed });
-    this.#transports.set(key, made);
-    return made;
+    const parts = { transport, workers, space: this.#space, tiers, onWait, onMissed };
+    const way = this.#ways.get(key) ?? { transport: new BulkTransport(parts), window: createJobWindow() };
+    this.#ways.set(key, way);
+    return way;
   }
 
   /** Until it is answered; a text that the model refuses is found by halves, and gets a vector of nothing. */
@@ -120,6 +158,7 @@ export class BulkEmbedder {
           return joined(await part(0, half), await part(half, inputs.length));
         }
         if (isTexts && this.#isAboutText(error)) {
+          this.#parts.log.warn({ code: error.code, message: error.message }, 'a text is left out');
           refused.set(inputs[0] as Uint32Array, error);
           return nothing(this.#parts.space.dimensions);
         }
@@ -131,8 +170,7 @@ export class BulkEmbedder {
   }
 
   /** A model that fails on one text after the other is broken; one that fails on this one alone refuses it. */
-  #isAboutText({ code, message }: AppError): boolean {
-    this.#parts.log.warn({ code, message }, 'a text is left out');
+  #isAboutText({ code }: AppError): boolean {
     if (code === 'text_refused') return true;
     this.#failedTexts += 1;
     return this.#failedTexts < MAX_MODEL_FAILURES;

@@ -1,7 +1,7 @@
 import type { ServedModel } from '@embergate/contracts/served-models.ts';
 import type { QdrantChoice, StoreChoice } from '@embergate/contracts/settings.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
-import { sweep, sweepSuccessors } from '@embergate/ingestion/sweep.ts';
+import { abandonOrphans, sweep, sweepSuccessors } from '@embergate/ingestion/sweep.ts';
 import type { Lifecycle } from '@embergate/platform/lifecycle.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 import { connectRedis } from '@embergate/queue/connection.ts';
@@ -77,27 +77,26 @@ export async function composeIndexer(parts: IndexerParts): Promise<void> {
   const jobs = new IndexQueue(redis);
   lifecycle.onClose('index jobs', () => jobs.close());
   sweepRegularly(parts, { store, jobs });
-  await removeOldClones(clonesDir).catch((error: unknown) => {
-    log.warn({ err: error }, 'old clones could not be removed');
-  });
 }
 
 function sweepRegularly(
-  { log, lifecycle }: IndexerParts,
+  { log, lifecycle, clonesDir }: IndexerParts,
   { store, jobs }: { store: VectorStore; jobs: IndexQueue },
 ): void {
+  const isUnended = (jobId: string): Promise<boolean> => jobs.isUnended(jobId);
+  const steps = [
+    () => sweep(store, Date.now()),
+    () => sweepSuccessors(store, isUnended),
+    () => abandonOrphans(store, isUnended),
+    () => removeOldClones(clonesDir, isUnended),
+  ];
   let sweeping = false;
   const sweepOnce = async (): Promise<void> => {
     if (sweeping) return;
     sweeping = true;
-    try {
-      await sweep(store, Date.now());
-      await sweepSuccessors(store, (jobId) => jobs.isUnended(jobId));
-    } catch (error) {
-      log.warn({ err: error }, 'sweep failed');
-    } finally {
-      sweeping = false;
-    }
+    for (const step of steps)
+      await step().catch((error: unknown) => log.warn({ err: error }, 'sweep failed'));
+    sweeping = false;
   };
   const sweeper = setInterval(() => void sweepOnce(), SWEEP_INTERVAL_MS);
   lifecycle.onClose('sweeper', () => clearInterval(sweeper));

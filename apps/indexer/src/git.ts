@@ -3,7 +3,7 @@ import type { IndexSource } from '@embergate/contracts/index-job.ts';
 import { gitEnvironment } from '@embergate/ingestion/git-environment.ts';
 import { maskPassword } from '@embergate/platform/mask-password.ts';
 import { execFile } from 'node:child_process';
-import { lstat, mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { lstat, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -16,11 +16,12 @@ export interface CloneLimits {
 }
 
 const LOOK_MS = 500;
-/** Clones this old belong to an indexer that was killed. Younger ones may be another indexer's. */
-const LEFT_BEHIND_MS = 24 * 3_600_000;
+/** The job's id, and what mkdtemp adds. */
+const CLONE_NAME = /^(.+)-\w{6}$/;
 
 export interface Checkout {
   folder: string;
+  /** Never fails: what cannot be removed now is removed with what killed indexers left. */
   remove: () => Promise<void>;
 }
 
@@ -42,7 +43,7 @@ export async function checkOut(
 ): Promise<Checkout> {
   await mkdir(clonesDir, { recursive: true });
   const folder = await mkdtemp(join(clonesDir, `${jobId}-`));
-  const remove = (): Promise<void> => rm(folder, { recursive: true, force: true });
+  const remove = (): Promise<void> => removeFolder(folder).catch(() => undefined);
   const args = [
     ...['-c', 'core.hooksPath=/dev/null', '-c', 'core.symlinks=false', '-c', 'protocol.ext.allow=never'],
     // Nobody is there to answer a question.
@@ -119,12 +120,17 @@ async function folderBytes(folder: string): Promise<number> {
   return bytes;
 }
 
-/** Removes what indexers that were killed left behind. */
-export async function removeOldClones(clonesDir: string): Promise<void> {
+/** Git's children write on for a moment when it has been killed. */
+const removeFolder = (folder: string): Promise<void> =>
+  rm(folder, { recursive: true, force: true, maxRetries: 5 });
+
+/** Removes what indexers that were killed left behind: clones whose job has ended, or is known no more. */
+export async function removeOldClones(
+  clonesDir: string,
+  isUnended: (jobId: string) => Promise<boolean>,
+): Promise<void> {
   for (const name of await readdir(clonesDir).catch(() => [])) {
-    const folder = join(clonesDir, name);
-    const stats = await stat(folder).catch(() => null);
-    if (stats && Date.now() - stats.mtimeMs > LEFT_BEHIND_MS)
-      await rm(folder, { recursive: true, force: true });
+    const [, jobId] = CLONE_NAME.exec(name) ?? [];
+    if (jobId !== undefined && !(await isUnended(jobId))) await removeFolder(join(clonesDir, name));
   }
 }

@@ -4,7 +4,7 @@ import { patientStore } from '@embergate/ingestion/patient-store.ts';
 import type { ProgressListener } from '@embergate/ingestion/run-progress.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
-import { embeddingOf } from './indexed-spaces.ts';
+import { embeddingsOf, type CollectionWriters } from './indexed-spaces.ts';
 import type { IndexTask } from './ports.ts';
 import { runWork, type RunWorkParts } from './run-work.ts';
 
@@ -21,11 +21,17 @@ export interface JobWork {
   giveUp: () => Promise<void>;
 }
 
+/** Each waits for something of its own, and several may at a time. */
+export type Waiter = 'store' | keyof CollectionWriters;
+
 export interface Telling {
   tell: (change: Partial<IndexReport>) => Promise<void>;
   /** What is no failure of the job where it cannot be told. */
   tellSoon: (change: Partial<IndexReport>) => void;
   onProgress: ProgressListener;
+  /** Told what has to come back before the job goes on, and null once it has. */
+  /** What one of the parts of a job waits for, or null once that is there. */
+  onWaiting: (waiter: Waiter, what: string | null) => void;
 }
 
 /** Works on one index job: an index run of its source, or a move of its collection; tells how far it is. */
@@ -77,35 +83,42 @@ function tellingOf(log: Logger, { jobId, report }: IndexTask): Telling {
   };
   const onProgress: ProgressListener = (progress, skipped, state) =>
     tellSoon({ progress, skippedFiles: [...skipped], state });
-  return { tell, tellSoon, onProgress };
+  const waits = new Map<Waiter, string>();
+  const onWaiting = (waiter: Waiter, what: string | null): void => {
+    if (what === null) waits.delete(waiter);
+    else waits.set(waiter, what);
+    const waitingFor = [...new Set(waits.values())].join(', ') || null;
+    // Several batches of a job wait for the same worker.
+    if (waitingFor !== last.waitingFor) tellSoon({ waitingFor });
+  };
+  return { tell, tellSoon, onProgress, onWaiting };
 }
 
 /** The store of a job's work: while it is away the job waits, and says so. */
 const waitingStore = (
   { store, log }: IndexJobParts,
   { jobId, signal }: IndexTask,
-  { tellSoon }: Telling,
+  { onWaiting }: Telling,
 ): VectorStore =>
   patientStore(store, {
     signal,
     onWaiting: (failure) => {
       if (failure) log.warn({ err: failure, jobId }, 'the job waits for the vector store');
       else log.info({ jobId }, 'the vector store answers again');
-      tellSoon({ waitingFor: failure && `the vector store: ${failure.message}` });
+      onWaiting('store', failure && `the vector store: ${failure.message}`);
     },
   });
 
 function moveWork(
   parts: IndexJobParts,
   { jobId, payload, signal }: IndexTask,
-  { store, onProgress }: Telling & { store: VectorStore },
+  { store, onProgress, onWaiting }: Telling & { store: VectorStore },
 ): JobWork {
   const { collection, tiers, spaces: ids = [] } = payload;
   const drop = (): Promise<'dropped' | 'replaced'> => parts.store.dropSuccessor(collection, jobId);
   return {
     run: async () => {
-      const { first, second } = parts.spaces.withIds(ids);
-      const embeddings = { first: embeddingOf(first, tiers), second: second && embeddingOf(second, tiers) };
+      const embeddings = embeddingsOf(parts.spaces.withIds(ids), { tiers, onWaiting });
       await moveCollection({ store, ...embeddings }, { moveId: jobId, collection, signal, onProgress });
     },
     undo: async () => (await drop()) === 'dropped',

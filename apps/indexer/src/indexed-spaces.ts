@@ -20,20 +20,33 @@ export interface IndexedSpace {
   lastKnownFit: (tier: TierName) => Promise<Fit | null>;
 }
 
-/** What embeds in a space. @param tiers those that may; default: all that are declared for it. */
-export const embeddingOf = (
-  { space, tokenize, embedder }: IndexedSpace,
-  tiers?: readonly TierName[],
-): SpaceEmbedding => ({
-  space,
-  tokenize,
-  embed: (inputs, options) => embedder.embed(inputs, options, tiers),
-});
-
 /** What a collection is written with. */
 export interface CollectionWriters {
   first: IndexedSpace;
   second: IndexedSpace | null;
+}
+
+export interface EmbeddingFor {
+  /** Those that may embed; default: all that are declared for the space. */
+  tiers: readonly TierName[] | undefined;
+  onWaiting: (waiter: keyof CollectionWriters, what: string | null) => void;
+}
+
+/** What embeds for a job in the spaces of its collection. */
+export function embeddingsOf(
+  { first, second }: CollectionWriters,
+  { tiers, onWaiting }: EmbeddingFor,
+): { first: SpaceEmbedding; second: SpaceEmbedding | null } {
+  const embeddingOf = (
+    { space, tokenize, embedder }: IndexedSpace,
+    waiter: keyof CollectionWriters,
+  ): SpaceEmbedding => ({
+    space,
+    tokenize,
+    embed: (inputs, options) =>
+      embedder.embed(inputs, { ...options, onWaiting: (what) => onWaiting(waiter, what) }, tiers),
+  });
+  return { first: embeddingOf(first, 'first'), second: second && embeddingOf(second, 'second') };
 }
 
 interface WantedSpace {

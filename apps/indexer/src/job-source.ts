@@ -54,8 +54,10 @@ export async function bringSource(
   }
   const { folder, remove } =
     source.type === 'git' ? await checkOut(source) : { folder: source.path, remove: () => Promise.resolve() };
+  // One for the estimate and the run: a folder is measured once.
+  let opened: Promise<FolderSource> | undefined;
   return {
-    openSource: () => FolderSource.open(folder, chunker),
+    openSource: () => (opened ??= FolderSource.open(folder, chunker)),
     commit: await headCommit(folder),
     remove,
   };

@@ -10,7 +10,7 @@ import type { VectorStore } from '@embergate/vector-store/store.ts';
 import { checkOut, type CloneLimits } from './git.ts';
 import { checkImport } from './import-check.ts';
 import type { JobWork, Telling } from './index-job.ts';
-import { embeddingOf, type CollectionWriters, type IndexedSpaces } from './indexed-spaces.ts';
+import { embeddingsOf, type CollectionWriters, type IndexedSpaces } from './indexed-spaces.ts';
 import { withTimes } from './job-estimate.ts';
 import { bringSource, type JobSource, type RunSource } from './job-source.ts';
 import type { IndexTask } from './ports.ts';
@@ -30,13 +30,19 @@ type RunTask = IndexTask & { source: RunSource };
 type RunTelling = Telling & { store: VectorStore };
 
 /** Looked at before a job begins; a job that only asks for an estimate looks at all files. */
-const SAMPLED_FILES = 200;
+const SAMPLED_FILES = 64;
 
 /** Brings a job's source, says what it will take, and runs it. */
 export function runWork(parts: RunWorkParts, task: RunTask, telling: RunTelling): JobWork {
   const { jobId, payload, source } = task;
   const { collection, model, spaces: [newSpace] = [] } = payload;
   const run = { collection, runId: jobId };
+  const undo = async (): Promise<boolean> => {
+    const isUndone = await undoRun(parts.store, run);
+    // Gives back the space. Nobody waits for it, and where it fails the next sweep or run says why.
+    void parts.store.optimize(collection).catch(() => undefined);
+    return isUndone;
+  };
   return {
     run: async () => {
       const wanted = { collection, newSpace, isFixed: model !== undefined };
@@ -48,10 +54,10 @@ export function runWork(parts: RunWorkParts, task: RunTask, telling: RunTelling)
         await brought.remove();
       }
     },
-    undo: () => undoRun(parts.store, run),
+    undo,
     // Vectors that a model has made are worth keeping for the next try; those that were brought are where they came from.
     giveUp: async () => {
-      if (bringsVectors(source)) await undoRun(parts.store, run);
+      if (bringsVectors(source)) await undo();
       else await abandonRun(parts.store, run);
     },
   };
@@ -79,10 +85,10 @@ interface Running extends RunTelling {
 }
 
 async function runOn(parts: RunWorkParts, task: RunTask, running: Running): Promise<void> {
-  const { tell, store, onProgress, writers, brought } = running;
+  const { tell, store, onProgress, onWaiting, writers, brought } = running;
   const { jobId: runId, payload, signal } = task;
   const { collection, repo, mode, tiers } = payload;
-  const { first, second } = writers;
+  const { first } = writers;
   const { openSource, commit } = brought;
   await tell({ commit, ...(await estimated(parts, task, running)) });
   if (payload.estimateOnly === true) return;
@@ -91,8 +97,9 @@ async function runOn(parts: RunWorkParts, task: RunTask, running: Running): Prom
     const { minCosine } = parts;
     await tell({ warnings: await checkImport(sample, { embedder, tokenize, minCosine, signal }) });
   };
+  const embeddings = embeddingsOf(writers, { tiers, onWaiting });
   await runIndex(
-    { store, ...embeddingOf(first, tiers), second: second && embeddingOf(second, tiers) },
+    { store, ...embeddings.first, second: embeddings.second },
     { runId, collection, repo, openSource, commit, mode, signal, onProgress, checkVectors },
   );
 }

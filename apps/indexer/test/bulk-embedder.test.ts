@@ -35,7 +35,8 @@ const texts = (count: number): string[] => ids(count).map(([id]) => `text ${id}`
 function embedderThat(
   fails: (inputs: readonly Uint32Array[]) => AppError | undefined,
   state: Heartbeat['state'] = 'ready',
-): { embedder: BulkEmbedder; embedded: number[] } {
+): { embedder: BulkEmbedder; embedded: number[]; beats: Heartbeat[] } {
+  const beats = [beat(state)];
   const embedded: number[] = [];
   const send = async ({ inputs }: SendRequest): Promise<EmbedAnswer> => {
     const failure = fails(inputs);
@@ -52,10 +53,10 @@ function embedderThat(
     const by = { workerId: 'w', tier: 'cpu', variant: 'v', device: 'cpu' };
     return { meta: { ...meta, ...by }, vectors: Float32Array.from(inputs.flatMap(() => [1, 0])) };
   };
-  const workers = { living: () => [beat(state)], silent: () => [], isKnown: () => true };
+  const workers = { living: () => beats, silent: () => [], isKnown: () => true };
   const parts = { transport: { send }, workers, space: SPACE, tiers: ['cpu'] as const };
   const log = createLogger('test', 'silent');
-  return { embedder: new BulkEmbedder({ ...parts, onMissed: () => undefined, log }), embedded };
+  return { embedder: new BulkEmbedder({ ...parts, onMissed: () => undefined, log }), embedded, beats };
 }
 const options = (count: number) => ({
   texts: texts(count),
@@ -87,6 +88,24 @@ describe('texts that the model refuses', () => {
     const { embedder } = embedderThat(() => new AppError('embedding_failed', 'broken'));
     await expect(embedder.embed(ids(8), options(8))).rejects.toMatchObject({ code: 'embedding_failed' });
   }, 60_000);
+});
+
+describe('a job for a tier that has no worker', () => {
+  it('says what it waits for, holds up nobody else, and goes on when one comes', async () => {
+    const { embedder, embedded, beats } = embedderThat(() => undefined);
+    const waits: (string | null)[] = [];
+    const onWaiting = (what: string | null): void => void waits.push(what);
+    const many = 10 * 64;
+    const forGpu = embedder.embed(ids(many), { ...options(many), onWaiting }, ['gpu']);
+    expect(waits).toEqual(['a worker of tier gpu']);
+
+    await embedder.embed(ids(3), { ...options(3), onWaiting: (what) => expect(what).toBeNull() });
+    expect(embedded).toHaveLength(3);
+
+    beats.push({ ...beat('ready'), workerId: 'g', tier: 'gpu' });
+    expect(await forGpu).toHaveLength(many);
+    expect(waits).toEqual(['a worker of tier gpu', null]);
+  });
 });
 
 describe('an import, before it is published', () => {

@@ -1,10 +1,10 @@
 import { temporaryFolder } from '@embergate/testing/running-embergate.ts';
 import { commitAll, writeFiles, writeSampleProject } from '@embergate/testing/sample-project.ts';
 import { randomBytes } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
-import { checkOut, type CloneLimits } from '../src/git.ts';
+import { access, chmod, readdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { checkOut, removeOldClones, type CloneLimits } from '../src/git.ts';
 
 let home: Awaited<ReturnType<typeof temporaryFolder>>;
 let repository: string;
@@ -15,12 +15,16 @@ beforeEach(async () => {
   await writeFiles(repository, { 'blob.bin': randomBytes(3 * 2 ** 20) });
   await commitAll(repository, 'large');
 });
-afterEach(() => home.remove());
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await home.remove();
+});
 
-const clone = (limits: CloneLimits) =>
+const ROOMY = { megabytes: 100, seconds: 60 };
+const clone = (limits: CloneLimits, jobId = 'j') =>
   checkOut(
     { type: 'git', url: `file://${repository}` },
-    { clonesDir: join(home.path, 'clones'), jobId: 'j', signal: new AbortController().signal, limits },
+    { clonesDir: join(home.path, 'clones'), jobId, signal: new AbortController().signal, limits },
   );
 
 it('a clone that grows beyond what it may is stopped and removed', async () => {
@@ -36,8 +40,34 @@ it('one that takes too long is stopped and removed', async () => {
   expect(await readdir(join(home.path, 'clones'))).toEqual([]);
 });
 
+it('one that is stopped while git still writes ends with the reason, whatever can be removed then', async () => {
+  const bin = join(home.path, 'bin');
+  // Stands for a git whose child has more to write than it is given time for.
+  const git = [
+    '#!/bin/bash',
+    'for dir; do :; done',
+    `(for n in {1..3000}; do : > "$dir/$n"; done 2>/dev/null; : > ${join(home.path, 'written')}) &`,
+    'wait',
+  ];
+  await writeFiles(bin, { git: git.join('\n') });
+  await chmod(join(bin, 'git'), 0o755);
+  vi.stubEnv('PATH', `${bin}:${process.env['PATH']}`);
+  await expect(clone({ megabytes: 100, seconds: 0.02 })).rejects.toMatchObject({ code: 'git_failed' });
+  // Else it would go on while the folder of this test is removed.
+  await expect.poll(() => readdir(home.path), { timeout: 60_000 }).toContain('written');
+});
+
+it('what an indexer that was killed left is removed once its job has ended, and no other clone', async () => {
+  const clones = join(home.path, 'clones');
+  const [ended, running] = [await clone(ROOMY, 'job-1a'), await clone(ROOMY, 'job-2b')];
+  await writeFiles(clones, { 'other-program': '' });
+  await removeOldClones(clones, async (jobId) => jobId === 'job-2b');
+  await expect(access(ended.folder)).rejects.toThrow('ENOENT');
+  expect(await readdir(clones)).toEqual([basename(running.folder), 'other-program']);
+});
+
 it('one within its bounds is there until it is removed', async () => {
-  const { folder, remove } = await clone({ megabytes: 100, seconds: 60 });
+  const { folder, remove } = await clone(ROOMY);
   expect(await readdir(folder)).toContain('blob.bin');
   await remove();
   expect(await readdir(join(home.path, 'clones'))).toEqual([]);

@@ -117,13 +117,15 @@ export class EmbergateClient {
 
   /** Whether a search can be answered now; a gateway that is not ready is no failure here. */
   async readiness(): Promise<Readiness> {
-    const response = await this.#fetch('GET', '/readyz', { expect: [503] });
-    return (await response.json()) as Readiness;
+    return this.#json('GET', '/readyz', { expect: [503] });
   }
 
   async #json<T>(method: string, path: string, options: FetchOptions = {}): Promise<T> {
     const response = await this.#fetch(method, path, options);
-    return (await response.json()) as T;
+    const text = await textOf(response, options.signal);
+    const value = parseJson(text);
+    if (value === undefined) throw notOfAGateway(response, text);
+    return value as T;
   }
 
   async #fetch(
@@ -150,7 +152,7 @@ export class EmbergateClient {
       );
     }
     if (response.ok || expect.includes(response.status)) return response;
-    throw await failureOf(response);
+    throw failureOf(response, await textOf(response, signal));
   }
 }
 
@@ -174,20 +176,33 @@ interface FetchOptions {
   expect?: number[];
 }
 
-async function failureOf(response: Response): Promise<AppError> {
-  const text = await response.text();
-  const problem = problemSchema.loose().safeParse(parseJson(text));
-  if (!problem.success || !(problem.data.code in ERROR_KINDS)) {
-    return new AppError(
-      'gateway_unreachable',
-      `${response.url} answered ${response.status}, not as an Embergate gateway does: ${text.slice(0, 200)}`,
-    );
+async function textOf(response: Response, signal: AbortSignal | undefined): Promise<string> {
+  try {
+    return await response.text();
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw new AppError('gateway_unreachable', 'The connection to the gateway broke.', { cause: error });
   }
-  const { code, detail, retryAfterMs, jobId } = problem.data;
+}
+
+function failureOf(response: Response, text: string): AppError {
+  const problem = problemSchema.loose().safeParse(parseJson(text));
+  if (!problem.success || !(problem.data.code in ERROR_KINDS)) return notOfAGateway(response, text);
+  const { code, detail, retryAfterMs, jobId, reason } = problem.data;
   return new AppError(code as ErrorCode, detail, {
-    details: { ...(retryAfterMs !== undefined && { retryAfterMs }), ...(jobId !== undefined && { jobId }) },
+    details: {
+      ...(retryAfterMs !== undefined && { retryAfterMs }),
+      ...(jobId !== undefined && { jobId }),
+      ...(reason !== undefined && { reason }),
+    },
   });
 }
+
+const notOfAGateway = ({ url, status }: Response, text: string): AppError =>
+  new AppError(
+    'gateway_unreachable',
+    `${url} answered ${status}, not as an Embergate gateway does: ${text.slice(0, 200)}`,
+  );
 
 function parseJson(text: string): unknown {
   try {

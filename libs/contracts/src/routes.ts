@@ -39,7 +39,7 @@ export const ROUTES = {
     scope: 'search',
     request: searchRequestSchema,
     response: json(searchResponseSchema),
-    errors: [404, 409, 413, 415, 503, 504],
+    errors: [404, 409, 413, 415, 422, 503, 504],
     bodyLimit: 256 * 1024,
   },
   embeddings: {
@@ -49,7 +49,7 @@ export const ROUTES = {
     scope: 'search',
     request: embeddingsRequestSchema,
     response: json(embeddingsResponseSchema),
-    errors: [404, 413, 415, 503, 504],
+    errors: [404, 413, 415, 422, 503, 504],
     bodyLimit: 32 * 1024 * 1024,
   },
   models: {
@@ -116,7 +116,7 @@ export const ROUTES = {
     summary: 'One collection: space, counts, repos',
     scope: 'search',
     response: json(collectionSchema),
-    errors: [404, 503],
+    errors: [404, 409, 503],
   },
   previewAdoption: {
     method: 'post',
@@ -125,7 +125,7 @@ export const ROUTES = {
     scope: 'admin',
     request: adoptionRequestSchema,
     response: json(adoptionPreviewSchema),
-    errors: [404, 413, 415, 503],
+    errors: [404, 409, 413, 415, 503],
     bodyLimit: 64 * 1024,
   },
   adoptCollection: {
@@ -144,7 +144,7 @@ export const ROUTES = {
     summary: 'Delete a collection with all its chunks',
     scope: 'admin',
     response: { status: 204 },
-    errors: [404, 503],
+    errors: [404, 409, 503],
   },
   cluster: {
     method: 'get',

@@ -10,13 +10,17 @@ export class BoundedWork {
 
   /** Begins, and waits only while too much is under way. */
   async begin(work: () => Promise<void>): Promise<void> {
-    this.#throwFailure();
-    const one: Promise<void> = work()
-      .catch((error: unknown) => void (this.#failure ??= { error }))
-      .finally(() => this.#underWay.delete(one));
-    this.#underWay.add(one);
+    this.throwFailure();
+    this.#start(work);
     while (this.#underWay.size >= this.#most) await Promise.race(this.#underWay);
-    this.#throwFailure();
+    this.throwFailure();
+  }
+
+  /** Begins unless as much as may be is under way, or something has failed. */
+  tryBegin(work: () => Promise<void>): boolean {
+    if (this.#failure || this.#underWay.size >= this.#most) return false;
+    this.#start(work);
+    return true;
   }
 
   /** Waits for all that was begun, whether it fails or not. */
@@ -27,10 +31,18 @@ export class BoundedWork {
   /** Waits for all that was begun. */
   async finish(): Promise<void> {
     await this.settled();
-    this.#throwFailure();
+    this.throwFailure();
   }
 
-  #throwFailure(): void {
+  /** Throws the first failure of what was begun. */
+  throwFailure(): void {
     if (this.#failure) throw this.#failure.error as Error;
+  }
+
+  #start(work: () => Promise<void>): void {
+    const one: Promise<void> = work()
+      .catch((error: unknown) => void (this.#failure ??= { error }))
+      .finally(() => this.#underWay.delete(one));
+    this.#underWay.add(one);
   }
 }

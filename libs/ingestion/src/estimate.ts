@@ -46,13 +46,13 @@ export async function estimateRun(
 ): Promise<RunEstimate | null> {
   const { source, repo, mode, mostFiles, signal } = request;
   if (!source.sample) return null;
-  const known = mode === 'full' ? null : await knownChunks(store, request);
+  const isKnown = await knownChunks(store, request);
   const { pages, files, bytes } = await source.sample(mostFiles);
   const count = { files: 0, bytes: 0, chunks: 0, embedded: 0, tokens: 0 };
   const seen = new Set<string>();
   let asked: SourceChunk[] = [];
   const look = async (): Promise<void> => {
-    const unknown = known ? await withoutVectors(store, request.collection, asked) : asked;
+    const unknown = mode === 'full' ? asked : await withoutVectors(store, request.collection, asked);
     for (const { embeddedText, embeddedHash } of unknown) {
       if (seen.has(embeddedHash)) continue;
       seen.add(embeddedHash);
@@ -67,7 +67,7 @@ export async function estimateRun(
     count.files += page.files;
     count.bytes += page.bytes;
     count.chunks += page.chunks.length;
-    asked.push(...page.chunks.filter((chunk) => !known?.has(chunkKey({ repo, ...chunk }))));
+    asked.push(...page.chunks.filter((chunk) => !isKnown(chunkKey({ repo, ...chunk }))));
     if (asked.length >= LOOKUP) await look();
   }
   await look();
@@ -80,12 +80,13 @@ export async function estimateRun(
 
 const isPage = (page: ChunkPage | SkippedFile): page is ChunkPage => !('reason' in page);
 
-async function knownChunks(store: VectorStore, run: EstimateRequest): Promise<Set<string>> {
+/** Chunks that the run would leave as they are; a full one leaves only what it has written itself, before it was killed. */
+async function knownChunks(store: VectorStore, run: EstimateRequest): Promise<(key: string) => boolean> {
   try {
-    const { visible, own } = await knownRows(store, run);
-    return new Set([...visible.keys(), ...own.keys()]);
+    const { visible, own, unembedded } = await knownRows(store, run);
+    return (key) => (run.mode !== 'full' && visible.has(key)) || (own.has(key) && !unembedded.has(key));
   } catch (error) {
-    if (toAppError(error).code === 'collection_not_found') return new Set();
+    if (toAppError(error).code === 'collection_not_found') return () => false;
     throw error;
   }
 }

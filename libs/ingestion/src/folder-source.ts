@@ -12,6 +12,7 @@ export class FolderSource implements ChunkSource {
   readonly #root: string;
   readonly #chunker: Chunker;
   readonly #identity: string;
+  #measured: Promise<{ files: number; bytes: number }> | undefined;
 
   private constructor(root: string, chunker: Chunker, identity: string) {
     this.#root = root;
@@ -29,7 +30,7 @@ export class FolderSource implements ChunkSource {
   }
 
   async sizeBytes(): Promise<number> {
-    return (await measureSource(this.#root)).bytes;
+    return (await this.#measure()).bytes;
   }
 
   read(): AsyncGenerator<ChunkPage | SkippedFile, void, undefined> {
@@ -37,8 +38,13 @@ export class FolderSource implements ChunkSource {
   }
 
   async sample(most: number): Promise<SourceSample> {
-    const { files, bytes } = await measureSource(this.#root);
+    const { files, bytes } = await this.#measure();
     return { pages: this.#pages(Math.max(1, Math.ceil(files / most))), files, bytes };
+  }
+
+  /** Once: each time asks git for the list, and the disk for the size of every file. */
+  #measure(): Promise<{ files: number; bytes: number }> {
+    return (this.#measured ??= measureSource(this.#root));
   }
 
   /** @param every how many files are walked for one that is read. */

@@ -1,15 +1,17 @@
 import { AppError, toAppError } from '@embergate/contracts/errors.ts';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
+import { existingCollection } from '@embergate/vector-store/existing-collection.ts';
 import type { RunRecord, RunState, VectorStore } from '@embergate/vector-store/store.ts';
 import type { ChunkSource } from './chunk-source.ts';
+import { EmbedAhead } from './embed-ahead.ts';
 import { RunPass } from './run-pass.ts';
 import { RunProgress } from './run-progress.ts';
 import type { IndexRunParts, IndexRunRequest } from './run-request.ts';
-import { knownRows } from './run-rows.ts';
+import { knownRows, remainingRows } from './run-rows.ts';
 import { isPublished, undoRun } from './sweep.ts';
 
 const MARK_BATCH = 2_000;
-/** A sweep may find a new collection empty, and drop it, in the moment before it has a run. */
+/** A job that came to nothing may find a collection empty, and drop it, in the moment before this run is in it, or is seen there. */
 const MAKE_ATTEMPTS = 3;
 
 /**
@@ -23,7 +25,8 @@ const MAKE_ATTEMPTS = 3;
  * for the same text are copied; only what has no vector of its own goes through the model. A run that was killed is started again with the
  * same id and finds its own rows; one that has been published already is left as it is.
  *
- * The first run of a repo reads its source twice: what there was before is nothing, so full text need not wait for the model.
+ * The first run of a repo reads its source twice: what there was before is nothing, so full text need not wait for the model. Nor does the
+ * model wait for the end of the first reading; a source whose texts it has all taken by then, and none refused, is not read again.
  *
  * @throws AppError those of the source (`source_not_found` when it is not there, or no longer the same at the end), the store
  * or the model; the signal's reason when aborted. The run then stays pending or embedding, or was never begun.
@@ -67,18 +70,24 @@ async function runsOf(
   store: VectorStore,
   { collection, space }: { collection: string; space: EmbeddingSpace },
 ): Promise<RunRecord[]> {
-  const exists = (await store.listCollections()).some(({ name }) => name === collection);
-  if (!exists) return [];
+  if (!(await existingCollection(store, collection))) return [];
   await store.ensureCollection(collection, space);
   return store.listRuns(collection);
 }
 
-async function beginRun(parts: IndexRunParts, run: RunRecord): Promise<void> {
-  const { store, space } = parts;
+async function beginRun(
+  { store, space }: IndexRunParts,
+  run: RunRecord,
+  deadRuns: readonly RunRecord[],
+): Promise<void> {
+  const { collection } = run;
   for (let attempt = 1; ; attempt++) {
-    await store.ensureCollection(run.collection, space);
+    await store.ensureCollection(collection, space);
     try {
-      return await store.putRun(run);
+      await store.putRun(run);
+      // Marks of an earlier life of this run, or of one that never ended, may name chunks that the source has again.
+      for (const { id } of [run, ...deadRuns]) await store.clearRemovedMarks(collection, id);
+      return;
     } catch (error) {
       if (toAppError(error).code !== 'collection_not_found' || attempt === MAKE_ATTEMPTS) throw error;
     }
@@ -95,29 +104,44 @@ async function publishRun(
   const run = { id: runId, collection, repo, commit, startedAt: new Date().toISOString() };
   const put = (state: RunState): Promise<void> =>
     store.putRun({ ...run, state, finishedAt: state === 'committed' ? new Date().toISOString() : null });
-  await beginRun(parts, { ...run, state: isEmbedding ? 'embedding' : 'pending', finishedAt: null });
-  // Marks of an earlier life of this run, or of one that never ended, may name chunks that the source has again.
-  for (const { id } of [run, ...deadRuns]) await store.clearRemovedMarks(collection, id);
+  const state = isEmbedding ? 'embedding' : 'pending';
+  await beginRun(parts, { ...run, state, finishedAt: null }, deadRuns);
 
   const progress = new RunProgress(request.onProgress);
+  const ahead = new EmbedAhead();
+  const failing = new AbortController();
+  const signal = AbortSignal.any([request.signal, failing.signal]);
   const read = async (embed: 'now' | 'later'): Promise<RunPass> => {
-    const pass = new RunPass(parts, request, { known: await knownRows(store, request), progress, embed });
+    const known = await knownRows(store, request);
+    const pass = new RunPass(parts, { ...request, signal }, { known, progress, embed, ahead, failing });
     await pass.addNewChunks(source);
     return pass;
   };
-  let pass = isFirst && !isEmbedding ? await read('later') : null;
-  if (pass && (await hasUnembedded(store, request))) {
+  try {
+    if (isEmbedding) progress.searchable();
+    const first = isFirst && !isEmbedding ? await read('later') : null;
+    let pass = first;
+    if (pass && (await hasUnembedded(store, request))) {
+      await expectPublishable(parts, request, { source, pass });
+      await put('embedding');
+      progress.searchable();
+      if (!ahead.tookAll || (await ahead.finish()).length > 0) pass = null;
+    }
+    if (!pass) {
+      if (first) progress.readAgain();
+      pass = await read('now');
+      pass.leaveOut(await ahead.finish());
+    }
+    await ahead.finish();
+    await markStale(store, request, pass);
     await expectPublishable(parts, request, { source, pass });
-    await put('embedding');
-    pass = null;
+    await put('committed');
+  } catch (error) {
+    failing.abort(error);
+    throw error;
+  } finally {
+    await ahead.settled();
   }
-  if (!pass) {
-    if (isFirst) progress.readAgain();
-    pass = await read('now');
-  }
-  await markStale(store, request, pass);
-  await expectPublishable(parts, request, { source, pass });
-  await put('committed');
 }
 
 async function hasUnembedded(store: VectorStore, { collection, runId }: IndexRunRequest): Promise<boolean> {
@@ -149,10 +173,14 @@ async function markStale(store: VectorStore, request: IndexRunRequest, pass: Run
 
 /** What is about to be published must be what was found: a row lost on the way would be missing from every answer. */
 async function checkCount(store: VectorStore, request: IndexRunRequest, pass: RunPass): Promise<void> {
-  const { visible, own } = await knownRows(store, request);
+  const missing = pass.chunkKeys();
   const gone = new Set(pass.stale());
-  const count = [...visible.values(), ...own.values()].filter((id) => !gone.has(id)).length;
-  if (count === pass.chunkCount) return;
+  let unknown = 0;
+  for await (const page of remainingRows(store, request))
+    for (const { key, id } of page)
+      if (!gone.has(id) && !missing.delete(key) && !pass.found(key)) unknown += 1;
+  if (missing.size === 0 && unknown === 0) return;
+  const count = pass.chunkCount - missing.size + unknown;
   throw new AppError(
     'index_failed',
     `The store holds ${count} chunks where ${pass.chunkCount} were found; nothing was published.`,

@@ -5,7 +5,6 @@ import type {
   ChunkRow,
   CollectionSpaces,
   CollectionStamp,
-  RunRecord,
   VectorStore,
   VisibleRow,
 } from '@embergate/vector-store/store.ts';
@@ -13,9 +12,10 @@ import { successorName } from '@embergate/vector-store/successor.ts';
 import { BoundedWork } from './bounded-work.ts';
 import { embedHashes, type EmbeddedHashes } from './embed-hashes.ts';
 import { chunkKey, embeddedHash } from './hash.ts';
+import { refusedReason } from './run-pass.ts';
 import { RunProgress, type ProgressListener } from './run-progress.ts';
 import type { SpaceEmbedding } from './run-request.ts';
-import { abandonRun, isPublished } from './sweep.ts';
+import { abandonRun, isPublished, isUnderWay } from './sweep.ts';
 import { storedText, withoutSignature } from './stored-text.ts';
 
 export interface MoveParts {
@@ -111,7 +111,7 @@ class Move {
   readonly #successor: string;
   /** Ids of all rows that the successor shall hold. */
   readonly #ids = new Set<string>();
-  /** Ids of the rows that were read: a store that was away meanwhile may have given some twice. */
+  /** Ids of the rows that were read, and are written or about to be: a store that was away meanwhile gives them once more. */
   readonly #read = new Set<string>();
 
   constructor(
@@ -144,12 +144,13 @@ class Move {
     try {
       for await (const page of store.visibleRows(collection)) {
         signal.throwIfAborted();
-        this.#progress.read({ bytes: 0, files: 0, chunks: page });
-        for (const { id } of page) this.#read.add(id);
-        const moving = page.map((row) => this.#prepare(row));
+        const unread = page.filter(({ id }) => !this.#read.has(id));
+        this.#progress.read({ bytes: 0, files: 0, chunks: unread });
+        for (const { id } of unread) this.#read.add(id);
+        const moving = unread.map((row) => this.#prepare(row));
         for (const { row } of moving) this.#ids.add(row.id);
         const missing = moving.filter(({ row }) => !there.has(row.id));
-        this.#progress.reused(page.length - missing.length);
+        this.#progress.reused(unread.length - missing.length);
         if (missing.length > 0) await work.begin(() => this.#write(missing));
       }
       await work.finish();
@@ -187,22 +188,20 @@ class Move {
     const isCounted = lacking.length === 0;
     const lackingSecond = moving.filter(({ secondVector }) => secondVector === null);
     const madeSecond = second ? await this.#embed(second, lackingSecond, isCounted) : null;
-    const { size } = made.vectors;
-    this.#progress.reused(moving.length - size - (isCounted ? (madeSecond?.vectors.size ?? 0) : 0));
-    const rows = moving.map(({ row, ...own }): ChunkRow => {
-      const lexical = { lexicalText: lexicalDocument(row) };
+    const rows = moving.flatMap(({ row: { lexical, ...row }, ...own }): ChunkRow[] => {
+      const lexicalText = lexical ? lexicalDocument(row) : '';
       const vector = own.vector ?? made.vectors.get(row.embeddedHash);
       const secondVector = own.secondVector ?? madeSecond?.vectors.get(row.embeddedHash) ?? null;
-      if (vector && (!second || secondVector)) return { ...row, vector, secondVector, ...lexical };
+      if (vector && (!second || secondVector)) return [{ ...row, vector, secondVector, lexicalText }];
       const why = made.refused.get(row.embeddedHash) ?? madeSecond?.refused.get(row.embeddedHash);
       if (!why) throw new AppError('index_failed', `No vector came for ${row.path}:${row.startLine}.`);
-      // Full text still finds it.
-      this.#progress.skip({
-        path: row.path,
-        reason: `lines from ${row.startLine} on have no vector: ${why.message}`,
-      });
-      return { ...row, vector: null, secondVector: null, ...lexical };
+      // As in an index run, and the next one tries it again: a row that is there without a vector would never get one.
+      this.#ids.delete(row.id);
+      this.#progress.skip({ path: row.path, reason: refusedReason(row, why) });
+      return [];
     });
+    const { size } = made.vectors;
+    this.#progress.reused(rows.length - size - (isCounted ? (madeSecond?.vectors.size ?? 0) : 0));
     await store.upsertRows(this.#successor, rows);
   }
 
@@ -236,17 +235,14 @@ const countRows = async (store: VectorStore, collection: string): Promise<number
   (await store.countByRepo(collection)).reduce((sum, { chunks }) => sum + chunks, 0);
 
 /**
- * Ids of the runs that show something. The queue lets no index job begin beside a move, so one that is pending now is
- * nobody's any more, and is given up.
+ * Ids of the published runs. The queue lets no index job begin beside a move, so one that is under way now is nobody's any
+ * more, and is given up: the sweeper would do so in the middle of the move.
  */
 async function runsBefore(store: VectorStore, collection: string): Promise<Set<string>> {
   const runs = await store.listRuns(collection);
-  for (const { id, state } of runs)
-    if (state === 'pending') await abandonRun(store, { collection, runId: id });
-  return new Set(runs.filter(isVisible).map(({ id }) => id));
+  for (const run of runs.filter(isUnderWay)) await abandonRun(store, { collection, runId: run.id });
+  return new Set(runs.filter(isPublished).map(({ id }) => id));
 }
-
-const isVisible = (run: RunRecord): boolean => isPublished(run) || run.state === 'embedding';
 
 /** Should a job have slipped through all the same, its rows would be lost, or get vectors of another space. */
 async function expectUnchanged(
@@ -254,7 +250,7 @@ async function expectUnchanged(
   { collection, before, rows }: { collection: string; before: ReadonlySet<string>; rows: number },
 ): Promise<void> {
   const runs = await store.listRuns(collection);
-  const begun = runs.find((run) => run.state === 'pending' || (isVisible(run) && !before.has(run.id)));
+  const begun = runs.find((run) => isUnderWay(run) || (isPublished(run) && !before.has(run.id)));
   if (begun) throw changed(collection, `the run ${begun.id} was begun`);
   const held = await countRows(store, collection);
   if (held !== rows) throw changed(collection, `it holds ${held} chunks, and ${rows} were read`);

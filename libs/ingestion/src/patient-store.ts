@@ -68,7 +68,12 @@ async function* patientPages<Page>(
       throw error;
     }
   };
-  for (let page = await patiently(next, patience); !page.done; page = await patiently(next, patience)) {
-    yield page.value;
+  try {
+    for (let page = await patiently(next, patience); !page.done; page = await patiently(next, patience)) {
+      yield page.value;
+    }
+  } finally {
+    // Who has read enough leaves it here: the store may hold something open for it.
+    await pages.return?.();
   }
 }

@@ -3,6 +3,7 @@ import { lexicalDocument } from '@embergate/vector-store/lexical-text.ts';
 import type { ChunkRow, ChunkVectors } from '@embergate/vector-store/store.ts';
 import { BoundedWork } from './bounded-work.ts';
 import type { ChunkSource, SourceChunk } from './chunk-source.ts';
+import type { EmbedAhead, RefusedChunk } from './embed-ahead.ts';
 import { embedHashes, type EmbeddedHashes } from './embed-hashes.ts';
 import { chunkKey } from './hash.ts';
 import type { IndexRunParts, IndexRunRequest, SpaceEmbedding, VectorSample } from './run-request.ts';
@@ -34,8 +35,11 @@ const UNINDEXED_SHARE = 1 / 20;
 interface RunPassOptions {
   known: KnownRows;
   progress: RunProgress;
-  /** `later`: what has no vector is written without one, for full text; a later reading finds it and embeds it. */
+  /** `later`: what has no vector is written without one, for full text; what `ahead` does not take, a later reading finds and embeds. */
   embed: 'now' | 'later';
+  ahead: EmbedAhead;
+  /** Aborted by what fails, and with it the request's signal: the rest does not wait for a model that may be away for hours. */
+  failing: AbortController;
 }
 
 /** One reading of the source: what is new is embedded, where it has no vector, and written as it is found. */
@@ -45,6 +49,8 @@ export class RunPass {
   readonly #request: IndexRunRequest;
   readonly #known: KnownRows;
   readonly #embedsNow: boolean;
+  readonly #ahead: EmbedAhead;
+  readonly #failing: AbortController;
   readonly #seen = new Set<string>();
   readonly #work = new BoundedWork(BATCHES_AT_A_TIME);
   #batch: NewChunk[] = [];
@@ -54,16 +60,31 @@ export class RunPass {
   readonly sample: VectorSample[] = [];
   #vectors = 0;
 
-  constructor(parts: IndexRunParts, request: IndexRunRequest, { known, progress, embed }: RunPassOptions) {
+  constructor(
+    parts: IndexRunParts,
+    request: IndexRunRequest,
+    { known, progress, embed, ahead, failing }: RunPassOptions,
+  ) {
     this.#parts = parts;
     this.#request = request;
     this.#known = known;
     this.progress = progress;
     this.#embedsNow = embed === 'now';
+    this.#ahead = ahead;
+    this.#failing = failing;
   }
 
   get chunkCount(): number {
     return this.#seen.size;
+  }
+
+  /** A copy of the keys of all chunks that were found and not left out. */
+  chunkKeys(): Set<string> {
+    return new Set(this.#seen);
+  }
+
+  found(key: string): boolean {
+    return this.#seen.has(key);
   }
 
   async addNewChunks(source: ChunkSource): Promise<void> {
@@ -81,6 +102,9 @@ export class RunPass {
       this.progress.walked();
       await this.#startBatch();
       await this.#work.finish();
+    } catch (error) {
+      this.#failing.abort(error);
+      throw error;
     } finally {
       await this.#work.settled();
     }
@@ -106,7 +130,7 @@ export class RunPass {
     this.#seen.add(key);
     if (vector) this.#sampleVector({ path: chunk.path, text: embeddedText, vector });
     if (this.#isThere(key, vector !== undefined)) {
-      if (!this.#known.unembedded.has(key)) this.progress.reused(1);
+      this.#countThere(key);
       return;
     }
     this.#batch.push({
@@ -128,10 +152,27 @@ export class RunPass {
   }
 
   #isThere(key: string, bringsVector: boolean): boolean {
+    if (this.#ahead.has(key)) return true;
     const { own, visible, unembedded } = this.#known;
     // A row that an earlier life of an import wrote may be of an earlier file: it is written again.
     if (own.has(key)) return !bringsVector && (!this.#embedsNow || !unembedded.has(key));
     return this.#request.mode === 'incremental' && visible.has(key);
+  }
+
+  #countThere(key: string): void {
+    if (this.#known.unembedded.has(key)) {
+      if (!this.#embedsNow) this.#ahead.leave();
+    } else if (!this.#ahead.has(key)) {
+      this.progress.reused(1);
+    }
+  }
+
+  /** What the model refuses is not stored: all other chunks are worth having without it. */
+  leaveOut(refused: readonly RefusedChunk[]): void {
+    for (const { key, path, reason } of refused) {
+      this.#seen.delete(key);
+      this.progress.skip({ path, reason });
+    }
   }
 
   #sampleVector(one: VectorSample): void {
@@ -146,34 +187,52 @@ export class RunPass {
     const batch = this.#batch;
     this.#batch = [];
     this.#batchCharacters = 0;
+    this.#ahead.throwFailure();
     if (batch.length > 0) await this.#work.begin(() => this.#write(batch));
   }
 
   async #write(batch: NewChunk[]): Promise<void> {
-    const rows = await this.#rowsOf(batch);
+    const { rows, refused } = await this.#rowsOf(batch, this.#embedsNow);
     await this.#parts.store.upsertRows(this.#request.collection, rows);
+    this.leaveOut(refused);
+    if (!this.#embedsNow) this.#embedAhead(batch, rows);
     if (this.#known.unembedded.size > 0) await this.#indexAgain(rows.length);
   }
 
-  /** With all their vectors; where they are to be made later, without any where one is missing. */
-  async #rowsOf(batch: NewChunk[]): Promise<ChunkRow[]> {
+  /** @param rows those of the batch, as they have just been written. */
+  #embedAhead(batch: NewChunk[], rows: readonly ChunkRow[]): void {
+    const withVector = new Set(rows.filter(({ vector }) => vector !== null).map(({ id }) => id));
+    this.progress.reused(withVector.size);
+    const lacking = batch.filter(({ row }) => !withVector.has(row.id));
+    if (lacking.length === 0) return;
+    const keys = lacking.map(({ key }) => key);
+    this.#ahead.offer(keys, async () => {
+      const made = await this.#rowsOf(lacking, true);
+      await this.#parts.store.upsertRows(this.#request.collection, made.rows);
+      return made.refused;
+    });
+  }
+
+  /** With all their vectors; where they are not to be made now, without any where one is missing. */
+  async #rowsOf(
+    batch: NewChunk[],
+    embedsNow: boolean,
+  ): Promise<{ rows: ChunkRow[]; refused: RefusedChunk[] }> {
     const { second } = this.#parts;
     const known = await this.#knownVectors(batch);
-    const firsts = await this.#firstVectors(batch, known);
-    const seconds = second ? await this.#secondVectors(batch, known) : null;
+    const firsts = await this.#firstVectors(batch, known, embedsNow);
+    const seconds = second ? await this.#secondVectors(batch, known, embedsNow) : null;
+    const refused: RefusedChunk[] = [];
     const rows = batch.flatMap(({ key, row, vector = firsts.vectors.get(row.embeddedHash) }): ChunkRow[] => {
       const secondVector = seconds?.vectors.get(row.embeddedHash) ?? null;
       if (vector && (!second || secondVector)) return [{ ...row, vector, secondVector }];
-      if (!this.#embedsNow) return [{ ...row, vector: null, secondVector: null }];
+      if (!embedsNow) return [{ ...row, vector: null, secondVector: null }];
       const why = firsts.refused.get(row.embeddedHash) ?? seconds?.refused.get(row.embeddedHash);
       if (!why) throw new AppError('index_failed', `No vector came for ${row.path}:${row.startLine}.`);
-      // All others are worth having without it.
-      this.#seen.delete(key);
-      this.progress.skip({ path: row.path, reason: refusedReason(row, why) });
+      refused.push({ key, path: row.path, reason: refusedReason(row, why) });
       return [];
     });
-    if (!this.#embedsNow) this.progress.reused(rows.filter(({ vector }) => vector !== null).length);
-    return rows;
+    return { rows, refused };
   }
 
   /** @param written rows that may have been seen before, and that the full-text index does not hold now. */
@@ -193,21 +252,31 @@ export class RunPass {
   }
 
   /** Of the chunks that bring none: those that are known, and the rest from the model. */
-  async #firstVectors(batch: NewChunk[], known: ReadonlyMap<string, ChunkVectors>): Promise<EmbeddedHashes> {
+  async #firstVectors(
+    batch: NewChunk[],
+    known: ReadonlyMap<string, ChunkVectors>,
+    embedsNow: boolean,
+  ): Promise<EmbeddedHashes> {
     const without = batch.filter(({ vector }) => vector === undefined);
-    const missing = this.#toEmbed(without.filter(({ row }) => !known.has(row.embeddedHash)));
+    const missing = textsOf(embedsNow ? without.filter(({ row }) => !known.has(row.embeddedHash)) : []);
     const made = await embedHashes(this.#parts, missing, {
       signal: this.#request.signal,
       onEmbedded: (chunks, tokens) => this.progress.embedded(chunks, tokens),
     });
     // Texts that stand more than once are embedded once.
-    if (this.#embedsNow) this.progress.reused(batch.length - missing.size);
+    if (embedsNow) this.progress.reused(batch.length - missing.size, { ahead: !this.#embedsNow });
     for (const [hash, { vector }] of known) if (vector) made.vectors.set(hash, vector);
     return made;
   }
 
-  async #secondVectors(batch: NewChunk[], known: ReadonlyMap<string, ChunkVectors>): Promise<EmbeddedHashes> {
-    const missing = this.#toEmbed(batch.filter(({ row }) => !known.get(row.embeddedHash)?.secondVector));
+  async #secondVectors(
+    batch: NewChunk[],
+    known: ReadonlyMap<string, ChunkVectors>,
+    embedsNow: boolean,
+  ): Promise<EmbeddedHashes> {
+    const missing = textsOf(
+      embedsNow ? batch.filter(({ row }) => !known.get(row.embeddedHash)?.secondVector) : [],
+    );
     const made = await embedHashes(this.#parts.second as SpaceEmbedding, missing, {
       signal: this.#request.signal,
       onEmbedded: (_chunks, tokens) => this.progress.embedded(0, tokens),
@@ -215,13 +284,13 @@ export class RunPass {
     for (const [hash, { secondVector }] of known) if (secondVector) made.vectors.set(hash, secondVector);
     return made;
   }
-
-  #toEmbed(lacking: readonly NewChunk[]): Map<string, string> {
-    return new Map(this.#embedsNow ? lacking.map(({ row, text }) => [row.embeddedHash, text]) : []);
-  }
 }
 
-const refusedReason = (
+const textsOf = (chunks: readonly NewChunk[]): Map<string, string> =>
+  new Map(chunks.map(({ row, text }) => [row.embeddedHash, text]));
+
+/** Why a chunk is skipped that the model refuses. */
+export const refusedReason = (
   { startLine, endLine }: Pick<ChunkRow, 'startLine' | 'endLine'>,
   why: AppError,
 ): string => `lines ${startLine} to ${endLine} are left out: ${why.message}`;

@@ -16,9 +16,10 @@ export class RunProgress {
   readonly #listener: ProgressListener;
   readonly #progress = emptyProgress();
   readonly #skipped: SkippedFile[] = [];
-  #startedAt = performance.now();
+  readonly #startedAt = performance.now();
   /** What an earlier reading of the same source found. */
   #before: IndexProgress | null = null;
+  #reusedAhead = 0;
   #expectedBytes = 0;
   #expectedChunks: number | null = null;
   #readBytes = 0;
@@ -55,8 +56,10 @@ export class RunProgress {
     this.#notify();
   }
 
-  reused(chunks: number): void {
+  /** @param ahead they are not counted again when the source is read once more. */
+  reused(chunks: number, { ahead = false } = {}): void {
     this.#progress.reused += chunks;
+    if (ahead) this.#reusedAhead += chunks;
     this.#notify();
   }
 
@@ -72,14 +75,21 @@ export class RunProgress {
     this.#notify(true);
   }
 
-  /** All chunks can be found by full text, and the source is read once more to embed them. */
+  /** All chunks can be found by full text. */
+  searchable(): void {
+    this.#progress.textSearchable = true;
+    this.#notify(true);
+  }
+
+  /** The source is read once more; what has been embedded stays so. */
   readAgain(): void {
+    const { embedded, tokens, textSearchable } = this.#progress;
     this.#before = this.snapshot();
-    Object.assign(this.#progress, emptyProgress(), { textSearchable: true });
+    const stays = { embedded, tokens, textSearchable, reused: this.#reusedAhead };
+    Object.assign(this.#progress, emptyProgress(), stays);
     this.#skipped.length = 0;
     this.#readBytes = 0;
     this.#walked = false;
-    this.#startedAt = performance.now();
     this.#notify(true);
   }
 

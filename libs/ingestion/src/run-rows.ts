@@ -18,32 +18,47 @@ export const rowId = (key: string, fullRunId: string | null): string =>
   fullRunId === null ? key : `${key}~${fullRunId}`;
 const keyOf = (id: string): string => id.split('~', 1)[0] ?? id;
 
+interface RunOfRepo {
+  collection: string;
+  repo: string;
+  runId: string;
+}
+
 /** Reads which rows of a repo are there; a few dozen bytes of memory a row. */
-export async function knownRows(
+export async function knownRows(store: VectorStore, run: RunOfRepo): Promise<KnownRows> {
+  const [visible, own] = [new Map<string, string>(), new Map<string, string>()];
+  for await (const page of remainingRows(store, run))
+    for (const { key, id, isOwn } of page) (isOwn ? own : visible).set(key, id);
+  // Only a repo's first run leaves rows without vectors, and it has some of its own then.
+  const unembedded = own.size > 0 ? await unembeddedKeys(store, run) : new Set<string>();
+  return { visible, own, unembedded };
+}
+
+export interface RemainingRow {
+  key: string;
+  id: string;
+  isOwn: boolean;
+}
+
+/** The rows of a repo that stay when the run is published, but for those that it has not marked yet; in pages, of which a row may be in two. */
+export async function* remainingRows(
   store: VectorStore,
-  { collection, repo, runId }: { collection: string; repo: string; runId: string },
-): Promise<KnownRows> {
+  { collection, repo, runId }: RunOfRepo,
+): AsyncGenerator<RemainingRow[], void, undefined> {
   const states = new Map((await store.listRuns(collection)).map((run) => [run.id, run.state]));
   // What another run's first reading left is seen, but goes with that run.
   const unpublished = (addedBy: string): boolean =>
     ['pending', 'embedding', 'cancelled'].includes(states.get(addedBy) ?? '');
   const removed = (removedBy: string | null): boolean =>
     removedBy !== null && (removedBy === runId || states.get(removedBy) === 'committed');
-  const [visible, own] = [new Map<string, string>(), new Map<string, string>()];
   for await (const page of store.stamps(collection, repo)) {
-    for (const { id, addedBy, removedBy } of page) {
-      if (removed(removedBy)) continue;
-      if (addedBy === runId) own.set(keyOf(id), id);
-      else if (!unpublished(addedBy)) visible.set(keyOf(id), id);
-    }
+    yield page
+      .filter(({ addedBy, removedBy }) => !removed(removedBy) && (addedBy === runId || !unpublished(addedBy)))
+      .map(({ id, addedBy }) => ({ key: keyOf(id), id, isOwn: addedBy === runId }));
   }
-  return { visible, own, unembedded: await unembeddedKeys(store, { collection, runId }) };
 }
 
-async function unembeddedKeys(
-  store: VectorStore,
-  { collection, runId }: { collection: string; runId: string },
-): Promise<Set<string>> {
+async function unembeddedKeys(store: VectorStore, { collection, runId }: RunOfRepo): Promise<Set<string>> {
   const keys = new Set<string>();
   for await (const page of store.unembedded(collection, runId)) for (const id of page) keys.add(keyOf(id));
   return keys;

@@ -15,6 +15,7 @@ const FAILED_GRACE_MS = 3_600_000;
 const REPLACED_GRACE_MS = 300_000;
 
 export const isPublished = (run: RunRecord): boolean => run.state === 'committed' || run.state === 'swept';
+export const isUnderWay = (run: RunRecord): boolean => run.state === 'pending' || run.state === 'embedding';
 
 /**
  * Undoes a run that was cancelled: its rows go, its marks are cleared. A run that was never begun needs nothing.
@@ -36,8 +37,9 @@ export async function undoRun(store: VectorStore, { collection, runId }: RunName
 
 /** A first run that came to nothing leaves no collection behind. One that somebody else filled has rows, and one that is used has runs. */
 async function dropIfUnused(store: VectorStore, collection: string): Promise<void> {
-  if ((await store.listRuns(collection)).length > 0) return;
   if ((await store.countByRepo(collection)).length > 0) return;
+  // Last: another job may just have begun in it.
+  if ((await store.listRuns(collection)).length > 0) return;
   await store.dropCollection(collection);
 }
 
@@ -48,13 +50,18 @@ async function dropIfUnused(store: VectorStore, collection: string): Promise<voi
 export async function abandonRun(store: VectorStore, { collection, runId }: RunName): Promise<void> {
   try {
     const run = (await store.listRuns(collection)).find(({ id }) => id === runId);
-    if (run?.state !== 'pending' && run?.state !== 'embedding') return;
-    if (!(await hasVectors(store, run))) return void (await undoRun(store, { collection, runId }));
-    await store.putRun({ ...run, state: 'cancelled', finishedAt: new Date().toISOString() });
+    // Dropped and made anew while the run was under way, the collection knows nothing of it, and shows the rows that came after that.
+    if (!run) return await store.deleteRows(collection, { addedBy: runId });
+    if (!isUnderWay(run)) return;
+    if (await hasVectors(store, run)) await markCancelled(store, run);
+    else await undoRun(store, { collection, runId });
   } catch (error) {
     ignoreMissingCollection(error);
   }
 }
+
+const markCancelled = (store: VectorStore, run: RunRecord): Promise<void> =>
+  store.putRun({ ...run, state: 'cancelled', finishedAt: new Date().toISOString() });
 
 async function hasVectors(store: VectorStore, { collection, repo, id }: RunRecord): Promise<boolean> {
   let own = 0;
@@ -79,6 +86,33 @@ export async function sweepSuccessors(
 }
 
 /**
+ * Gives up runs that nobody will go on with: their job ended while the store was away or full, or the queue has lost it. Their rows are
+ * hidden now and swept an hour later, so that an attempt that has not noticed yet that it is lost has nothing taken from under it.
+ *
+ * @throws AggregateError of what failed; where the queue cannot be asked, nothing is given up.
+ */
+export async function abandonOrphans(
+  store: VectorStore,
+  isUnended: (jobId: string) => Promise<boolean>,
+): Promise<void> {
+  throwAny(await inEachCollection(store, (name) => abandonOrphansOf(store, name, isUnended)));
+}
+
+async function abandonOrphansOf(
+  store: VectorStore,
+  collection: string,
+  isUnended: (jobId: string) => Promise<boolean>,
+): Promise<void> {
+  const orphans = new Set<string>();
+  for (const run of await store.listRuns(collection))
+    if (isUnderWay(run) && !(await isUnended(run.id))) orphans.add(run.id);
+  if (orphans.size === 0) return;
+  // Read again: a job whose end was seen above may have published its run right before it.
+  for (const run of await store.listRuns(collection))
+    if (orphans.has(run.id) && isUnderWay(run)) await markCancelled(store, run);
+}
+
+/**
  * Deletes the rows that committed runs removed, once no search can need them any more, and all of a run that was given
  * up. The record of a repo's last run stays, swept, as it says when and from which commit the repo was indexed; swept
  * records don't slow searches. What collections were before they were replaced goes too.
@@ -89,9 +123,22 @@ export async function sweepSuccessors(
 export async function sweep(store: VectorStore, now: number): Promise<void> {
   const failures: unknown[] = [];
   await store.removeReplaced(REPLACED_GRACE_MS).catch((error: unknown) => failures.push(error));
-  for (const { name } of await store.listCollections()) {
-    await sweepCollection(store, name, now).catch((error: unknown) => failures.push(error));
-  }
+  failures.push(...(await inEachCollection(store, (name) => sweepCollection(store, name, now))));
+  throwAny(failures);
+}
+
+/** @returns what failed. */
+async function inEachCollection(
+  store: VectorStore,
+  work: (collection: string) => Promise<void>,
+): Promise<unknown[]> {
+  const failures: unknown[] = [];
+  for (const { name } of await store.listCollections((_name, error) => failures.push(error)))
+    await work(name).catch((error: unknown) => failures.push(error));
+  return failures;
+}
+
+function throwAny(failures: readonly unknown[]): void {
   if (failures.length > 0) throw new AggregateError(failures, 'not every collection could be swept');
 }
 

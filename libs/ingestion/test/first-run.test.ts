@@ -1,6 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { AppError } from '@embergate/contracts/errors.ts';
 import type { IndexProgress } from '@embergate/contracts/index-job.ts';
 import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
+import { estimateRun } from '../src/estimate.ts';
+import { FolderSource } from '../src/folder-source.ts';
 import { abandonRun, undoRun } from '../src/sweep.ts';
 import {
   COLLECTION,
@@ -36,10 +39,13 @@ describe('the first run of a repo', () => {
     return ours(await bench.store.searchDense(COLLECTION, fakeVector('f7'), options)).length;
   };
 
-  /** Kills the run when the model is asked for the first time. */
+  /** Kills the run before the model has answered once, and after all has been shown to searches. */
   async function runUntilEmbedding(runId: string): Promise<void> {
     const kill = new AbortController();
-    bench.beforeAnswer = () => kill.abort('killed');
+    bench.beforeAnswer = async () => {
+      await bench.whenVisible(FILES);
+      kill.abort('killed');
+    };
     await expect(bench.run(runId, { signal: kill.signal })).rejects.toBe('killed');
     bench.beforeAnswer = () => undefined;
   }
@@ -48,6 +54,7 @@ describe('the first run of a repo', () => {
     const told: IndexProgress[] = [];
     const answers: unknown[] = [];
     bench.beforeAnswer = async () => {
+      await bench.whenVisible(FILES);
       answers.push({ text: await search('f277'), chunks: await bench.visibleCount() });
       // Vectors of texts that the other repo has are copied, and not waited for.
       if (answers.length === 1) expect(await denseCount()).toBe(KNOWN);
@@ -71,7 +78,26 @@ describe('the first run of a repo', () => {
     expect(await bench.unembeddedCount('r1')).toBe(FILES - KNOWN);
     await bench.tree.write({ 'src/f0277.py': 'def another(value):\n    return value + "another"\n' });
     bench.embedded = [];
-    await bench.run('r1');
+    const source = await FolderSource.open(bench.tree.root, bench.chunker);
+    const about = {
+      collection: COLLECTION,
+      repo: 'sample',
+      runId: 'r1',
+      mode: 'incremental',
+      source,
+    } as const;
+    const { signal } = new AbortController();
+    const tokenize = (text: string): Uint32Array => new Uint32Array(text.length);
+    const estimate = await estimateRun(
+      { store: bench.store, tokenize },
+      { ...about, mostFiles: Infinity, signal },
+    );
+    expect(estimate).toMatchObject({ chunks: FILES, reused: KNOWN, embedded: FILES - KNOWN });
+    const told: IndexProgress[] = [];
+    await bench.run('r1', { onProgress: (progress) => void told.push(progress) });
+    // Before it has read anything it does not know how much there is.
+    expect(told[0]).toMatchObject({ textSearchable: true, total: null });
+    expect(told.at(-1)).toMatchObject({ total: FILES, embedded: FILES - KNOWN });
     expect(bench.embedded).toHaveLength(FILES - KNOWN);
     expect(await bench.visibleCount()).toBe(FILES);
     expect(await search('f277')).toEqual([]);
@@ -88,14 +114,46 @@ describe('the first run of a repo', () => {
     const counts: number[] = [];
     const first = fakeEmbedding(SPACE, () => undefined);
     const second = fakeEmbedding(small, async () => {
-      const [count] = await bench.store.countByRepo('two');
-      counts.push(count?.chunks ?? 0);
+      const count = async (): Promise<number> => (await bench.store.countByRepo('two'))[0]?.chunks ?? 0;
+      await expect.poll(count, { timeout: 30_000 }).toBe(FILES);
+      counts.push(await count());
       if (counts.length === 1) expect(await inSecond()).toBe(0);
     });
     await bench.run('r1', { collection: 'two' }, { store: bench.store, ...first, second });
     expect(counts).toEqual([FILES, FILES]);
     expect(await inSecond()).toBe(FILES);
     expect(await bench.store.countUnembedded('two')).toEqual([]);
+  });
+
+  it('that fails in its first reading does not wait for a model that never answers', async () => {
+    bench.beforeAnswer = () => new Promise<never>(() => undefined);
+    const full = new Proxy(bench.store, {
+      get: (target, name) =>
+        name === 'optimize'
+          ? () => Promise.reject(new AppError('storage_full', 'The disk is full.'))
+          : (Reflect.get(target, name, target) as () => unknown).bind?.(target),
+    });
+    await expect(bench.runOn(full, 'r1')).rejects.toMatchObject({ code: 'storage_full' });
+    expect(bench.embedded).toEqual([]);
+  });
+
+  it('that fails in its second reading does not wait for it either', async () => {
+    // More than is embedded ahead.
+    await bench.tree.write(pythonFiles(3 * FILES));
+    bench.beforeAnswer = () => new Promise<never>(() => undefined);
+    const openSource = async (): Promise<FolderSource> => {
+      const source = await FolderSource.open(bench.tree.root, bench.chunker);
+      let readings = 0;
+      const read = source.read.bind(source);
+      source.read = async function* () {
+        readings += 1;
+        yield* read();
+        if (readings === 2) throw new AppError('source_not_found', 'The folder is gone.');
+      };
+      return source;
+    };
+    await expect(bench.run('r1', { openSource })).rejects.toMatchObject({ code: 'source_not_found' });
+    expect(await bench.visibleCount()).toBe(3 * FILES);
   });
 
   it('is taken back whole when it is cancelled, and hidden when it is given up', async () => {

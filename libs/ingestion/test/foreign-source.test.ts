@@ -6,7 +6,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { foreignChunk } from '../src/foreign-chunks.ts';
 import { guessFields, seenFields } from '../src/foreign-fields.ts';
 import { ForeignSource } from '../src/foreign-source.ts';
-import { COLLECTION, createRunBench, fakeVector, SPACE, type RunBench } from './run-bench.ts';
+import { moveCollection } from '../src/move-collection.ts';
+import { COLLECTION, createRunBench, fakeEmbedding, fakeVector, SPACE, type RunBench } from './run-bench.ts';
 
 describe('payload fields of somebody else', () => {
   const guess = (...payloads: Record<string, unknown>[]): object => guessFields(seenFields(payloads), {});
@@ -153,6 +154,18 @@ describe('a collection that another program filled', () => {
   it('without its words is found by vectors only', async () => {
     await adopt('one', 'rest', { lexical: false });
     const search = { limit: 5, filter: {} };
+    expect(await bench.store.searchLexical(COLLECTION, lexicalText('handler'), search)).toEqual([]);
+    expect(await found(texts[29] ?? '')).toHaveLength(1);
+    // And so it is when its collection has moved.
+    await moveCollection(
+      { store: bench.store, first: fakeEmbedding(SPACE, () => undefined), second: null },
+      {
+        moveId: 'move-1',
+        collection: COLLECTION,
+        signal: new AbortController().signal,
+        onProgress: () => undefined,
+      },
+    );
     expect(await bench.store.searchLexical(COLLECTION, lexicalText('handler'), search)).toEqual([]);
     expect(await found(texts[29] ?? '')).toHaveLength(1);
     await adopt('two', 'rest');

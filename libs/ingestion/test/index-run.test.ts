@@ -1,5 +1,6 @@
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { AppError } from '@embergate/contracts/errors.ts';
 import type { SkippedFile } from '@embergate/contracts/index-job.ts';
 import { estimateRun } from '../src/estimate.ts';
 import { FolderSource } from '../src/folder-source.ts';
@@ -7,10 +8,10 @@ import { abandonRun, undoRun } from '../src/sweep.ts';
 import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
 import { COLLECTION, createRunBench, pythonFile, pythonFiles, type RunBench } from './run-bench.ts';
 
-/** Four batches and a bit. */
-const FILES = 1_100;
-/** As index-run.ts has it: batches of 256, three under way. */
-const IN_FLIGHT = 3 * 256;
+/** Eight batches, nearly. */
+const FILES = 2_000;
+/** As run-pass.ts and embed-ahead.ts have it: batches of 256, three under way and two ahead. */
+const IN_FLIGHT = 5 * 256;
 
 describe('a run that is interrupted', () => {
   let bench: RunBench;
@@ -19,13 +20,14 @@ describe('a run that is interrupted', () => {
   });
   afterEach(() => bench.remove());
 
-  /** Kills the run when the model is asked for the fourth batch: three have been begun, and some are written. */
-  async function runUntilFourthBatch(runId: string): Promise<void> {
+  /** Kills the run when the model is asked for the seventh batch: six have been begun, and some are written. */
+  async function runUntilSeventhBatch(runId: string): Promise<void> {
     const kill = new AbortController();
     let batches = 0;
-    bench.beforeAnswer = () => {
+    bench.beforeAnswer = async () => {
       batches += 1;
-      if (batches === 4) kill.abort('killed');
+      await bench.whenVisible(FILES);
+      if (batches === 7) kill.abort('killed');
     };
     await expect(bench.run(runId, { signal: kill.signal })).rejects.toBe('killed');
     bench.beforeAnswer = () => undefined;
@@ -36,7 +38,7 @@ describe('a run that is interrupted', () => {
     expect(bench.embedded).toHaveLength(FILES);
     bench.embedded = [];
 
-    await runUntilFourthBatch('r1');
+    await runUntilSeventhBatch('r1');
     const before = bench.embedded.length;
     expect(before).toBeGreaterThanOrEqual(256);
     expect(before).toBeLessThan(FILES);
@@ -52,8 +54,20 @@ describe('a run that is interrupted', () => {
     expect(await bench.states()).toEqual({ r1: 'committed' });
   });
 
+  it('ends with what the model said when it breaks, and asks it for little more', async () => {
+    let isFirst = true;
+    bench.beforeAnswer = async () => {
+      const breaks = isFirst;
+      isFirst = false;
+      await bench.whenVisible(FILES);
+      if (breaks) throw new AppError('embedding_failed', 'The model broke.');
+    };
+    await expect(bench.run('r1')).rejects.toMatchObject({ code: 'embedding_failed' });
+    expect(bench.embedded.length).toBeLessThanOrEqual(IN_FLIGHT);
+  });
+
   it('is cleaned up by the next run of the repo, which copies its vectors', async () => {
-    await runUntilFourthBatch('dead');
+    await runUntilSeventhBatch('dead');
     const written = FILES - (await bench.unembeddedCount('dead'));
     bench.embedded = [];
     await bench.run('r2');
@@ -141,6 +155,9 @@ describe('a first run', () => {
     expect(known).toMatchObject({ chunks: 41, reused: 40, embedded: 1 });
     expect(known?.tokens).toBeLessThan(100);
     expect(await estimate(Infinity, 'full')).toMatchObject({ reused: 0, embedded: 41 });
+    // One that was killed when all was written has nothing more to embed.
+    await bench.runUntilPublishing('e', { mode: 'full' });
+    expect(await estimate(Infinity, 'full')).toMatchObject({ reused: 41, embedded: 0, tokens: 0 });
   });
 
   it('of a moved file embeds its chunks again, as the path is part of what is embedded; a copy in another repo is free', async () => {

@@ -1,8 +1,10 @@
+import { AppError } from '@embergate/contracts/errors.ts';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
-import type { IndexProgress } from '@embergate/contracts/index-job.ts';
+import type { IndexProgress, SkippedFile } from '@embergate/contracts/index-job.ts';
 import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { moveCollection, type MoveParts, type MoveRequest } from '../src/move-collection.ts';
+import { patientStore } from '../src/patient-store.ts';
 import type { SpaceEmbedding } from '../src/run-request.ts';
 import {
   COLLECTION,
@@ -89,6 +91,44 @@ describe('a collection that moves to another space', () => {
     expect(moved.length - before).toBeLessThan(FILES);
   });
 
+  it('whose store goes away in the middle of the pages embeds nothing twice, and counts nothing twice', async () => {
+    let breaks = 1;
+    const breaking = new Proxy(bench.store, {
+      get: (target, name) => {
+        if (name !== 'visibleRows')
+          return (Reflect.get(target, name, target) as () => unknown).bind?.(target);
+        return async function* (collection: string) {
+          for await (const page of target.visibleRows(collection)) {
+            yield page;
+            if (breaks-- > 0) throw new AppError('store_down', 'away');
+          }
+        };
+      },
+    });
+    const patience = { signal: new AbortController().signal, onWaiting: () => undefined, firstPauseMs: 1 };
+    const progress: IndexProgress[] = [];
+    await move({ onProgress: (now) => progress.push(now) }, { store: patientStore(breaking, patience) });
+    expect(breaks).toBeLessThan(0);
+    expect(moved).toHaveLength(FILES);
+    expect(progress.at(-1)).toMatchObject({ chunks: FILES, embedded: FILES, reused: 0, total: FILES });
+    expect(await bench.visibleCount()).toBe(FILES);
+  });
+
+  it('goes without what a first run left that was killed and that nobody goes on with', async () => {
+    const kill = new AbortController();
+    bench.beforeAnswer = async () => {
+      const repos = async (): Promise<number> => (await bench.store.countByRepo(COLLECTION)).length;
+      await expect.poll(repos, { timeout: 30_000 }).toBe(2);
+      kill.abort('killed');
+    };
+    await bench.tree.write({ 'src/late.py': pythonFile('late') });
+    await expect(bench.run('dead', { repo: 'other', signal: kill.signal })).rejects.toBe('killed');
+    expect(await bench.states()).toEqual({ r1: 'committed', dead: 'embedding' });
+    await move();
+    expect(await bench.states()).toEqual({ r1: 'committed', dead: 'cancelled' });
+    expect(await bench.store.countByRepo(COLLECTION)).toEqual([{ repo: 'sample', chunks: FILES }]);
+  });
+
   it('asked for twice under the same id, is moved once', async () => {
     await move();
     await move();
@@ -120,6 +160,29 @@ describe('a collection that moves to another space', () => {
     });
     expect(await bench.store.getCollection(COLLECTION)).toMatchObject({ space: SPACE });
     expect(await found('late')).toContain('src/late.py');
+  });
+
+  it('leaves out a text that the new model refuses and names it, and the next index run tries it again', async () => {
+    const willing = other;
+    other = {
+      ...willing,
+      embed: async (inputs, options) =>
+        (await willing.embed(inputs, options)).map((vector, at) =>
+          (options.texts[at] ?? '').includes('def f7(') ? new AppError('text_refused', 'Too odd.') : vector,
+        ),
+    };
+    const told: { progress: IndexProgress; skipped: readonly SkippedFile[] }[] = [];
+    await move({ onProgress: (progress, skipped) => told.push({ progress, skipped: [...skipped] }) });
+    expect(told.at(-1)).toMatchObject({
+      progress: { chunks: FILES, skipped: 1, reused: 0 },
+      skipped: [{ path: 'src/f0007.py', reason: 'lines 1 to 2 are left out: Too odd.' }],
+    });
+    expect(await bench.visibleCount()).toBe(FILES - 1);
+    moved = [];
+    await bench.run('r2', {}, { store: bench.store, ...willing, second: null });
+    expect(moved).toEqual([expect.stringContaining('def f7(')]);
+    expect(await bench.visibleCount()).toBe(FILES);
+    expect(await bench.store.countUnembedded(COLLECTION)).toEqual([]);
   });
 
   it('keeps what an index run needs: unchanged files stay, and a changed one is embedded', async () => {

@@ -104,4 +104,25 @@ describe('a run whose store goes away', () => {
     expect(broken).toBe(true);
     expect(known.visible.size).toBe(40);
   });
+
+  it('lets go of what it reads as soon as it has read enough, so that no connection stays open', async () => {
+    let [opened, closed] = [0, 0];
+    const counting = new Proxy(bench.store, {
+      get: (target, name) => {
+        if (name !== 'unembedded') return (Reflect.get(target, name, target) as () => unknown).bind?.(target);
+        return async function* (...args: [string, string]) {
+          opened += 1;
+          try {
+            yield* target.unembedded(...args);
+          } finally {
+            closed += 1;
+          }
+        };
+      },
+    });
+    const patience = { signal: new AbortController().signal, onWaiting: () => undefined };
+    await run(patientStore(counting, patience), 'one');
+    expect(opened).toBeGreaterThan(0);
+    expect(closed).toBe(opened);
+  });
 });

@@ -6,6 +6,7 @@ import { AppError, toAppError } from '@embergate/contracts/errors.ts';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { createLanceDbStore } from '@embergate/vector-store-lancedb/lancedb-store.ts';
 import type { ChunkStamp, VectorStore } from '@embergate/vector-store/store.ts';
+import { expect } from 'vitest';
 import { createChunker, type Chunker } from '../src/chunk.ts';
 import { FolderSource } from '../src/folder-source.ts';
 import { runIndex } from '../src/index-run.ts';
@@ -47,6 +48,8 @@ export interface RunBench {
   rows(collection?: string): Promise<ChunkStamp[]>;
   /** Rows that searches see. */
   visibleCount(): Promise<number>;
+  /** Waits until searches see so many rows. A first run asks the model before that, and does not wait for its answer. */
+  whenVisible(count: number): Promise<void>;
   /** Rows of a run that have no vector yet. */
   unembeddedCount(runId: string): Promise<number>;
   /** Run id -> state. */
@@ -66,6 +69,12 @@ const fakeTokenize = (text: string): Uint32Array =>
   Uint32Array.from({ length: text.length }, (_, at) => text.charCodeAt(at));
 const fakeText = (ids: Uint32Array): string => Array.from(ids, (id) => String.fromCharCode(id)).join('');
 
+function aborted(signal: AbortSignal): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+  return promise;
+}
+
 /** Stands for a model of that space. @param onTexts told what it is asked for, and awaited before it answers. */
 export function fakeEmbedding(
   space: EmbeddingSpace,
@@ -77,7 +86,7 @@ export function fakeEmbedding(
     embed: async (inputs, { texts: given, signal, onEmbedded }) => {
       const texts = inputs.map(fakeText);
       if (given.some((text, at) => text !== texts[at])) throw new Error('the texts are not those of the ids');
-      await onTexts(texts);
+      await Promise.race([onTexts(texts), aborted(signal)]);
       signal.throwIfAborted();
       onEmbedded(inputs);
       return texts.map((text) => fakeVector(text, space.dimensions));
@@ -146,6 +155,7 @@ export async function createRunBench(files: Record<string, string>): Promise<Run
       });
       return counts.find(({ repo }) => repo === REPO)?.chunks ?? 0;
     },
+    whenVisible: (count) => expect.poll(() => bench.visibleCount(), { timeout: 30_000 }).toBe(count),
     async unembeddedCount(runId) {
       let count = 0;
       for await (const ids of store.unembedded(COLLECTION, runId)) count += ids.length;

@@ -1,6 +1,7 @@
+import { AppError } from '@embergate/contracts/errors.ts';
 import { rm } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { abandonRun, sweep, undoRun } from '../src/sweep.ts';
+import { abandonOrphans, abandonRun, sweep, undoRun } from '../src/sweep.ts';
 import { COLLECTION, createRunBench, pythonFile, pythonFiles, type RunBench } from './run-bench.ts';
 
 const SECOND = 1_000;
@@ -52,9 +53,41 @@ describe('sweeping', () => {
   it('leaves a run alone that is under way, however long it takes', async () => {
     await bench.tree.write({ 'src/new.py': pythonFile('fresh') });
     await bench.runUntilPublishing('long');
+    await abandonOrphans(bench.store, (jobId) => Promise.resolve(jobId === 'long'));
+    // Nor where the queue is away, and nobody can say whether it is.
+    const away = (): Promise<boolean> => Promise.reject(new AppError('queue_down', 'away'));
+    await expect(abandonOrphans(bench.store, away)).rejects.toThrow(AggregateError);
     await sweep(bench.store, Date.now() + 1_000 * HOUR);
     expect(await bench.states()).toMatchObject({ long: 'pending' });
     expect(await bench.rows()).toHaveLength(4);
+  });
+
+  it('gives up a run whose job has ended without it, and hides at once what was found of it', async () => {
+    const found = async (): Promise<string[]> =>
+      (await bench.store.countByRepo(COLLECTION)).map(({ repo }) => repo);
+    const kill = new AbortController();
+    bench.beforeAnswer = async () => {
+      await expect.poll(found, { timeout: 30_000 }).toEqual(['other', 'sample']);
+      kill.abort('killed');
+    };
+    await bench.tree.write({ 'src/new.py': pythonFile('fresh') });
+    await expect(bench.run('first', { repo: 'other', signal: kill.signal })).rejects.toBe('killed');
+    expect(await found()).toEqual(['other', 'sample']);
+    await abandonOrphans(bench.store, () => Promise.resolve(false));
+    expect(await found()).toEqual(['sample']);
+    expect(await bench.states()).toEqual({ r1: 'committed', first: 'cancelled' });
+    await sweep(bench.store, Date.now() + HOUR + SECOND);
+    expect(await bench.states()).toEqual({ r1: 'swept' });
+  });
+
+  it('leaves what a job published while it was asked whether that job has ended', async () => {
+    await bench.tree.write({ 'src/new.py': pythonFile('fresh') });
+    await bench.runUntilPublishing('r2');
+    await abandonOrphans(bench.store, async () => {
+      await bench.run('r2');
+      return false;
+    });
+    expect(await bench.states()).toEqual({ r1: 'committed', r2: 'committed' });
   });
 });
 
@@ -70,6 +103,37 @@ describe('undoing a run', () => {
     expect(await undoRun(bench.store, never)).toBe(true);
     await abandonRun(bench.store, never);
     expect(await bench.store.listCollections()).toEqual([]);
+  });
+
+  it('whose collection was dropped under it, and made anew by others, leaves nothing for searches to find', async () => {
+    bench.beforeAnswer = async () => {
+      bench.beforeAnswer = () => undefined;
+      await bench.whenVisible(2);
+      await bench.store.dropCollection(COLLECTION);
+      await bench.run('others', { repo: 'other' });
+    };
+    await bench.runUntilPublishing('r1');
+    expect(await bench.visibleCount()).toBe(2);
+    await abandonRun(bench.store, { collection: COLLECTION, runId: 'r1' });
+    expect(await bench.store.countByRepo(COLLECTION)).toEqual([{ repo: 'other', chunks: 2 }]);
+  });
+
+  it('that was the first leaves the collection alone where another job has begun in it meanwhile', async () => {
+    await bench.runUntilPublishing('r1');
+    const slow = new Proxy(bench.store, {
+      get: (target, name) => {
+        const member: unknown = Reflect.get(target, name);
+        if (name === 'countByRepo')
+          return async (collection: string) => {
+            const counts = await target.countByRepo(collection);
+            await bench.run('others', { repo: 'other' });
+            return counts;
+          };
+        return typeof member === 'function' ? (member.bind(target) as unknown) : member;
+      },
+    });
+    await undoRun(slow, { collection: COLLECTION, runId: 'r1' });
+    expect(await bench.store.countByRepo(COLLECTION)).toEqual([{ repo: 'other', chunks: 2 }]);
   });
 
   it('that was published is refused: its chunks are what people find', async () => {

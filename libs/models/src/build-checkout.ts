@@ -23,15 +23,16 @@ const DECODER_BLOCKS = { int4: 128, int8: 64 };
 /**
  * An encoder's texts are computed in batches. With larger blocks onnxruntime's kernels compute some tokens in another order than
  * others, depending on where they lie in the batch, and vectors move by up to 3e-5 (1 - cosine); with these by less than 1e-6.
+ * At int8 a text of one letter falls to 0.99900 (cosine to float32) with blocks of 32 on a processor with AVX2 alone; with 16 to 0.99936.
  */
-const ENCODER_BLOCK = 32;
+const ENCODER_BLOCKS = { int4: 32, int8: 16 };
 
 /** How the weights of a variant are stored. */
 export function precisionOf(variant: BuildVariant, { kind }: Pick<Checkout['shape'], 'kind'>): Precision {
   if (variant === 'fp32') return { kind: 'float32' };
   if (variant === 'fp16') return { kind: 'float16' };
-  const bits = variant === 'int4' ? 4 : 8;
-  return { kind: 'blocks', bits, block: kind === 'qwen2' ? DECODER_BLOCKS[variant] : ENCODER_BLOCK };
+  const blocks = kind === 'qwen2' ? DECODER_BLOCKS : ENCODER_BLOCKS;
+  return { kind: 'blocks', bits: variant === 'int4' ? 4 : 8, block: blocks[variant] };
 }
 
 const WEIGHTS_FILE = 'weights.bin';

@@ -13,7 +13,7 @@ import {
 import { Queue, type Job } from 'bullmq';
 import { randomBytes } from 'node:crypto';
 import { queueDown, type Redis } from './connection.ts';
-import { cancelKey, INDEX_QUEUE_NAME, KEY_PREFIX } from './names.ts';
+import { cancelKey, INDEX_QUEUE_NAME, INDEX_TURNS_KEY, KEY_PREFIX } from './names.ts';
 
 /** Of ended jobs: so many at most, and none older. */
 export interface KeptJobs {
@@ -23,8 +23,9 @@ export interface KeptJobs {
 
 const DEFAULT_KEPT: KeptJobs = { count: 1_000, days: 30 };
 const SECONDS_A_DAY = 86_400;
-/** BullMQ's. */
+/** BullMQ's; jobs that wait are a sorted set, in which a priority's jobs are ordered by what is added to this much of it. */
 const MAX_PRIORITY = 2_097_152;
+const SCORES_A_PRIORITY = 2 ** 32;
 const CANCEL_TTL_SECONDS = 7 * 24 * 3_600;
 
 const UNENDED = ['active', 'wait', 'delayed', 'prioritized'] as const;
@@ -64,9 +65,10 @@ export class IndexQueue {
       if (inTheWay) throw running(inTheWay);
       const id = `job-${randomBytes(8).toString('hex')}`;
       const group = JSON.stringify([by, payload.collection]);
+      const priority = await this.#turnOf(group);
       const job = await this.#queue.add(group, indexJobPayloadSchema.parse(payload), {
         jobId: id,
-        priority: await this.#turnOf(group),
+        priority,
         deduplication: { id: deduplicationId(payload) },
         attempts: 1,
         removeOnComplete: this.#kept,
@@ -74,6 +76,7 @@ export class IndexQueue {
       });
       // BullMQ answers with the id of the job that is there already.
       if (job.id !== id) throw running({ id: job.id ?? '', source: payload.source, repo: payload.repo });
+      await this.#redis.hset(INDEX_TURNS_KEY, group, priority);
       // Another gateway may have added one meanwhile, which has not seen this one.
       const meanwhile = await this.#inTheWayOf(payload, id);
       if (meanwhile) {
@@ -94,13 +97,25 @@ export class IndexQueue {
       const move = job && (await this.#describe(job));
       return move?.source.type === 'collection' && !isEnded(move.state) ? move : undefined;
     }
+    return (await this.#unendedIn(collection)).find(({ id }) => id !== ownId);
+  }
+
+  async #unendedIn(collection: string): Promise<IndexJob[]> {
     const jobs = await this.#queue.getJobs([...UNENDED]);
     const described = await Promise.all(
       jobs
         .filter((job) => job && indexJobPayloadSchema.parse(job.data).collection === collection)
         .map((job) => this.#describe(job)),
     );
-    return described.find(({ id, state }) => id !== ownId && !isEnded(state));
+    return described.filter(({ state }) => !isEnded(state));
+  }
+
+  /** @throws AppError `job_running` with the id of a job of that collection that has not ended. */
+  async expectNoneIn(collection: string): Promise<void> {
+    await this.#reach(async () => {
+      const [job] = await this.#unendedIn(collection);
+      if (job) throw running(job);
+    });
   }
 
   async get(id: string): Promise<IndexJob> {
@@ -147,14 +162,16 @@ export class IndexQueue {
     await this.#queue.close();
   }
 
-  /** A group's next job comes after its last one, and not before what is due now. */
+  /** A group's next job comes after its last one, and not before what is due now. Where nothing waits, turns begin anew. */
   async #turnOf(group: string): Promise<number> {
-    const waiting = await this.#queue.getJobs(['prioritized']);
-    const turns = waiting.filter(Boolean).map((job) => ({ group: job.name, turn: job.priority }));
-    const due = Math.min(...turns.map(({ turn }) => turn));
-    const own = turns.filter((one) => one.group === group).map(({ turn }) => turn);
-    const next = Math.max(due === Infinity ? 0 : due - 1, ...own) + 1;
-    return Math.min(next, MAX_PRIORITY);
+    const [, first] = await this.#redis.zrange(this.#queue.toKey('prioritized'), '0', '0', 'WITHSCORES');
+    if (first === undefined) {
+      await this.#redis.del(INDEX_TURNS_KEY);
+      return 1;
+    }
+    const due = Math.floor(Number(first) / SCORES_A_PRIORITY);
+    const last = Number(await this.#redis.hget(INDEX_TURNS_KEY, group));
+    return Math.min(Math.max(due, last + 1), MAX_PRIORITY);
   }
 
   async #describe(found: Job): Promise<IndexJob> {

@@ -5,6 +5,8 @@ import type { Lane, TierName } from '@embergate/contracts/tiers.ts';
 export const KEY_PREFIX = '{embergate}';
 
 export const INDEX_QUEUE_NAME = 'index';
+/** By caller and collection: the turn of the last index job. */
+export const INDEX_TURNS_KEY = `${KEY_PREFIX}:index-turns`;
 export const WORKERS_KEY = `${KEY_PREFIX}:workers`;
 
 /** The names of one embedding space: its tiers share neither lanes nor breakers with those of another. */

@@ -145,6 +145,18 @@ describe('jobs and answers over a real queue', () => {
       await expect(jobs.get('job-of-nobody')).rejects.toMatchObject({ code: 'job_not_found' });
     });
 
+    it('a collection is free to be deleted when none of its jobs goes on', async () => {
+      const jobs = await indexQueue();
+      const { id } = await jobs.add(payload);
+      await expect(jobs.expectNoneIn('c')).rejects.toMatchObject({
+        code: 'job_running',
+        details: { jobId: id },
+      });
+      await jobs.expectNoneIn('another');
+      await jobs.cancel(id);
+      await jobs.expectNoneIn('c');
+    });
+
     it('a move of a collection goes with no other job of it, and jobs of other collections with it', async () => {
       const jobs = await indexQueue();
       const move = { ...payload, repo: '*', source: { type: 'collection' as const, models: ['m'] } };
@@ -174,10 +186,15 @@ describe('jobs and answers over a real queue', () => {
       await indexer(async ({ payload: { repo } }) => {
         order.push(repo);
         if (order.length === 3) await named('two', 'modest');
-        if (order.length === 8) done.resolve();
+        if (order.length === 11) done.resolve();
+        if (order.length !== 8) return;
+        // Nobody waits any more: what anybody had before counts no longer.
+        for (const next of ['a', 'b']) await named(next, 'modest');
+        await named('again', 'busy');
       });
       await done.promise;
-      expect(order).toEqual(['many-0', 'one', 'other-0', 'many-1', 'other-1', 'two', 'many-2', 'many-3']);
+      const first = ['many-0', 'one', 'other-0', 'many-1', 'other-1', 'two', 'many-2', 'many-3'];
+      expect(order).toEqual([...first, 'a', 'again', 'b']);
     });
 
     it('a job that failed says why, and may be tried again', async () => {

@@ -104,12 +104,16 @@ export class CrossEncoder implements Reranker {
     const run: Run = { query, until, signal, done: [] };
     const working = this.#inTurn(planned, run);
     const late = (): RerankSkipped => new RerankSkipped('late', 'it was not done in time');
-    const failure = await withTimeout(working, until - performance.now(), late).catch(
+    const failure = await withTimeout(working, until - performance.now(), late).then(
+      () => undefined,
       (error: unknown) => error,
     );
+    const isDefect = failure !== undefined && !(failure instanceof RerankSkipped);
+    if (isDefect) this.#log.warn({ err: failure }, 'a list could not be reranked to its end');
     const scores = [...run.done].flatMap((logits) => [...logits]);
     if (scores.length > 0) return ranked(scores);
-    throw failure instanceof RerankSkipped ? failure : new RerankSkipped('failed', messageOf(failure));
+    if (isDefect) throw new RerankSkipped('failed', failure instanceof Error ? failure.message : 'no answer');
+    throw failure ?? late();
   }
 
   async close(): Promise<void> {
@@ -210,6 +214,3 @@ const scoreOf = (logit: number): number => 1 / (1 + Math.exp(-logit));
 
 const ranked = (logits: readonly number[]): Ranking =>
   logits.map((logit, at) => ({ at, score: scoreOf(logit) })).sort((a, b) => b.score - a.score || a.at - b.at);
-
-const messageOf = (error: unknown): string =>
-  error instanceof Error ? error.message : 'no batch was begun in time';

@@ -84,6 +84,15 @@ describe('a cross-encoder', () => {
     expect(delay.count).toBeGreaterThan(0);
   });
 
+  it('calls a list late, and not failed, whose turn came when nobody waited for it any more', async () => {
+    const before = encoder.rerank('q', PASSAGES, soon());
+    const leaving = new AbortController();
+    const left = encoder.rerank('q', PASSAGES, { ...soon(), signal: leaving.signal });
+    leaving.abort();
+    await expect(left).rejects.toMatchObject({ reason: 'late' });
+    expect(await before).toHaveLength(30);
+  });
+
   it('that is killed is away for a moment, and comes back', async () => {
     const dying = encoder.childPid ?? NaN;
     const working = encoder.rerank('q', PASSAGES, soon()).catch((error: unknown) => error);

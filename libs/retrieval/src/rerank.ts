@@ -10,8 +10,8 @@ export interface RerankStage {
   reranker: Reranker;
   /** At most this much of a search, in milliseconds. */
   deadlineMs: number;
-  /** Told of every list. `ms`: what it took. */
-  onOutcome?: (outcome: RerankOutcome, figures: { ms: number; ranked: number }) => void;
+  /** Told of every list. `ms`: what it took; `error`: what no reranker should throw. */
+  onOutcome?: (outcome: RerankOutcome, figures: { ms: number; ranked: number; error?: unknown }) => void;
 }
 
 export interface RerankRequest {
@@ -54,25 +54,30 @@ export async function rerank(
   const startedAt = performance.now();
   const passages = chunks.slice(0, stage.reranker.maxPassages).map(({ text }) => text);
   const until = Math.min(startedAt + stage.deadlineMs, request.until - ANSWER_MS);
-  const told = (outcome: RerankOutcome, ranked: number): number => {
+  const told = (outcome: RerankOutcome, figures: { ranked: number; error?: unknown }): number => {
     const ms = performance.now() - startedAt;
-    stage.onOutcome?.(outcome, { ms, ranked });
+    stage.onOutcome?.(outcome, { ms, ...figures });
     return ms;
   };
   try {
-    const ranking = await inTime(stage.reranker, passages, { ...request, until });
+    const waitUntil = Math.min(until + GRACE_MS, request.until);
+    const ranking = await inTime(stage.reranker, passages, { ...request, until, waitUntil });
     const isShort = ranking.length < passages.length;
-    const ms = told(isShort ? 'shortened' : 'done', ranking.length);
+    const ms = told(isShort ? 'shortened' : 'done', { ranked: ranking.length });
     const warnings = isShort ? [shortened(ranking.length, passages.length)] : [];
     return { chunks: inOrder(chunks, ranking), warnings, ms };
   } catch (thrown) {
-    const { reason, message } =
-      thrown instanceof RerankSkipped ? thrown : new RerankSkipped('failed', 'the reranker failed');
+    const isSkipped = thrown instanceof RerankSkipped;
+    const { reason, message } = isSkipped ? thrown : new RerankSkipped('failed', 'the reranker failed');
     const warning = {
       code: 'rerank_skipped',
       message: `Results are in fusion order (${reason}): ${message}.`,
     };
-    return { chunks, warnings: [warning], ms: told(reason, 0) };
+    return {
+      chunks,
+      warnings: [warning],
+      ms: told(reason, { ranked: 0, ...(!isSkipped && { error: thrown }) }),
+    };
   }
 }
 
@@ -80,20 +85,20 @@ export async function rerank(
 function inTime(
   reranker: Reranker,
   passages: readonly string[],
-  { query, until, signal }: RerankRequest,
+  { query, until, waitUntil, signal }: RerankRequest & { waitUntil: number },
 ): Promise<Ranking> {
   const left = until - performance.now();
   if (left <= 0) return Promise.reject(new RerankSkipped('no_time', 'no time is left for it'));
   return withTimeout(
     reranker.rerank(query, passages, { until, signal }),
-    left + GRACE_MS,
+    waitUntil - performance.now(),
     () => new RerankSkipped('late', 'it was not done in time'),
   );
 }
 
 const shortened = (ranked: number, count: number): Warning => ({
   code: 'rerank_shortened',
-  message: `Only the first ${ranked} of ${count} candidates were reranked: more would not have been done in time.`,
+  message: `Only the first ${ranked} of ${count} candidates were reranked; the reranker got no further.`,
 });
 
 /** Scores fall from the first to the last, whoever gave them: what comes after merges and folds by them. */

@@ -13,6 +13,7 @@ import { arrange } from './arrange.ts';
 import { partlyEmbedded } from './embedded-share.ts';
 import { fuse } from './fuse.ts';
 import { embed, type Embedded, type QueryEmbedder } from './query-vector.ts';
+import { asOfOneState, reading, type Reading } from './reading.ts';
 import { rerank, type RerankStage } from './rerank.ts';
 import { round } from './round.ts';
 
@@ -34,6 +35,8 @@ const CANDIDATES = 100;
 const MORE_CANDIDATES = 400;
 /** What is kept of the deadline for the search after the embedding. */
 const SEARCH_RESERVE = 0.1;
+/** So long, in milliseconds, results that are there wait for the count that only a warning needs. */
+const COUNT_MS = 50;
 
 /**
  * One search: embed the query while full text is searched, then dense search, fusion, and a list made for readers. Where the collection
@@ -68,12 +71,9 @@ async function searchOnce(
   const warnings: Warning[] = [];
 
   // Full text runs while the model does; the wait for it is hidden behind the inference.
-  const lexicalSearch =
-    request.mode === 'dense'
-      ? null
-      : store.searchLexical(request.collection, lexicalText(request.query), candidates);
+  const lexicalSearch = request.mode === 'dense' ? null : readFullText(parts, request, candidates);
   lexicalSearch?.catch(() => undefined); // awaited below; a failure of the embedding may come first
-  const incomplete = partlyEmbedded(store, request.collection);
+  const incomplete = partlyEmbedded(store, request.collection, request.filter);
   const embedUntil = startedAt + deadlineMs * (1 - SEARCH_RESERVE);
   const embedded = await embed(parts, request, { stamp, until: embedUntil, degradation });
   warnings.push(...embedded.warnings);
@@ -82,8 +82,8 @@ async function searchOnce(
   const retrieved = await inTime(retrieve(parts, request, { embedded, lexicalSearch, candidates })).catch(
     ifMoved,
   );
-  // No reason to be late: results are there.
-  const incompleteness = await inTime(incomplete).catch(() => null);
+  const countUntil = Math.min(performance.now() + COUNT_MS, startedAt + deadlineMs);
+  const incompleteness = await withDeadline(incomplete, countUntil, deadlineMs).catch(() => null);
   if (incompleteness) warnings.push(incompleteness);
   const searchMs = performance.now() - searchStartedAt;
   const reranked = await rerankIfAsked(parts, request, { retrieved, until: startedAt + deadlineMs });
@@ -125,10 +125,15 @@ async function rerankIfAsked(
   return { results: arrange(chunks, { ...request.arrange, limit }), warnings, ms };
 }
 
+interface Candidates {
+  limit: number;
+  filter: SearchRequest['filter'];
+}
+
 interface RetrieveParts {
   embedded: Embedded;
-  lexicalSearch: Promise<ScoredChunk[]> | null;
-  candidates: { limit: number; filter: SearchRequest['filter'] };
+  lexicalSearch: Promise<Reading> | null;
+  candidates: Candidates;
 }
 
 interface Retrieved {
@@ -151,30 +156,35 @@ async function retrieve(
   // Where neither list was full there is nothing more.
   if (results.length >= request.limit || found.length < candidates.limit) return { found, results };
   const more = { ...candidates, limit: MORE_CANDIDATES };
-  const lexicalSearch =
-    retrieval.lexicalSearch &&
-    parts.store.searchLexical(request.collection, lexicalText(request.query), more);
+  const lexicalSearch = retrieval.lexicalSearch && readFullText(parts, request, more);
   const all = await retrieveOnce(parts, request, { ...retrieval, lexicalSearch, candidates: more });
   return { found: all, results: arrange(all, options) };
 }
 
 async function retrieveOnce(
-  { store }: SearchParts,
+  parts: SearchParts,
   request: SearchRequest,
   { embedded, lexicalSearch, candidates }: RetrieveParts,
 ): Promise<ScoredChunk[]> {
-  if (embedded.vector === null) {
-    // A dense search that had to do without a vector falls back to full text, which has not been started then.
-    const lexical =
-      lexicalSearch ?? store.searchLexical(request.collection, lexicalText(request.query), candidates);
-    return lexical;
-  }
-  const { vector, space, spaceId: id } = embedded;
-  const denseSearch = store.searchDense(request.collection, vector, { ...candidates, space, spaceId: id });
-  if (!lexicalSearch) return denseSearch;
-  const [dense, lexical] = await Promise.all([denseSearch, lexicalSearch]);
-  return fuse(dense, lexical, request.weights);
+  const readLexical = (): Promise<Reading> => readFullText(parts, request, candidates);
+  // A dense search that had to do without a vector falls back to full text, which has not been started then.
+  if (embedded.vector === null) return (await (lexicalSearch ?? readLexical())).chunks;
+  const { vector, space, spaceId } = embedded;
+  const readDense = (): Promise<Reading> =>
+    reading((how) =>
+      parts.store.searchDense(request.collection, vector, { ...candidates, ...how, space, spaceId }),
+    );
+  if (!lexicalSearch) return (await readDense()).chunks;
+  const lists = await asOfOneState({ read: readLexical, begun: lexicalSearch }, readDense);
+  return fuse(lists.late, lists.early, request.weights);
 }
+
+const readFullText = (
+  { store }: SearchParts,
+  { collection, query }: SearchRequest,
+  candidates: Candidates,
+): Promise<Reading> =>
+  reading((how) => store.searchLexical(collection, lexicalText(query), { ...candidates, ...how }));
 
 /** A store that hangs must not keep the caller beyond the deadline. @param until as performance.now(). */
 function withDeadline<T>(work: Promise<T>, until: number, deadlineMs: number): Promise<T> {

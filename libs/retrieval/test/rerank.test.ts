@@ -1,6 +1,6 @@
 import { RerankSkipped, type Reranker } from '@embergate/rerank/reranker.ts';
 import type { ScoredChunk } from '@embergate/vector-store/store.ts';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { rerank, type RerankStage } from '../src/rerank.ts';
 
 const chunk = (id: string, score: number): ScoredChunk => ({
@@ -18,11 +18,12 @@ const FUSED = [chunk('a', 0.9), chunk('b', 0.8), chunk('c', 0.3), chunk('d', -0.
 
 /** A stage whose reranker does as the test says. */
 function stageOf(does: Reranker['rerank'], options: Partial<RerankStage> & { maxPassages?: number } = {}) {
-  const told: { outcome: string; ranked: number }[] = [];
+  const told: { outcome: string; ranked: number; error?: unknown }[] = [];
   const { maxPassages = 100, deadlineMs = 1_000 } = options;
   const close = async (): Promise<void> => undefined;
   const reranker: Reranker = { name: 'scripted', maxPassages, rerank: does, close };
-  const onOutcome: RerankStage['onOutcome'] = (outcome, { ranked }) => void told.push({ outcome, ranked });
+  const onOutcome: RerankStage['onOutcome'] = (outcome, { ms: _ms, ...figures }) =>
+    void told.push({ outcome, ...figures });
   return { told, stage: { reranker, deadlineMs, onOutcome } };
 }
 const asked = (leftMs = 10_000) => ({ query: 'q', until: performance.now() + leftMs });
@@ -65,24 +66,29 @@ describe('what a search with "rerank": true gets', () => {
   });
 
   test('an answer in fusion order, with the reason, whatever the reranker does', async () => {
-    const failures: [string, Reranker['rerank']][] = [
-      ['away', () => Promise.reject(new RerankSkipped('away', 'it is loading'))],
-      ['failed', () => Promise.reject(new Error('a bug'))],
+    const failures: [string, string, Reranker['rerank']][] = [
+      ['away', 'it is loading', () => Promise.reject(new RerankSkipped('away', 'it is loading'))],
+      ['failed', 'a bug', () => Promise.reject(new Error('a bug'))],
       [
         'failed',
+        'not even a promise',
         () => {
           throw new Error('not even a promise');
         },
       ],
     ];
-    for (const [reason, does] of failures) {
+    for (const [reason, message, does] of failures) {
       const { stage, told } = stageOf(does);
       const { chunks, warnings } = await rerank(stage, FUSED, asked());
       expect(chunks).toEqual(FUSED);
       expect(warnings).toMatchObject([
         { code: 'rerank_skipped', message: expect.stringContaining(`(${reason})`) },
       ]);
-      expect(told).toEqual([{ outcome: reason, ranked: 0 }]);
+      // What is no reranker's way to say that it can't is a defect, which somebody has to hear of.
+      const isDefect = message !== 'it is loading';
+      expect(told).toEqual([
+        { outcome: reason, ranked: 0, ...(isDefect && { error: expect.objectContaining({ message }) }) },
+      ]);
     }
   });
 
@@ -93,6 +99,22 @@ describe('what a search with "rerank": true gets', () => {
     const short = stageOf(() => new Promise(() => undefined), { deadlineMs: 60_000 });
     await rerank(short.stage, FUSED, asked(50));
     expect(short.told).toEqual([{ outcome: 'late', ranked: 0 }]);
+  });
+
+  test('its answer by its deadline, though the reranker stops only a moment after its own', async () => {
+    vi.useFakeTimers();
+    try {
+      const stopped: Reranker['rerank'] = (_query, _passages, { until }) =>
+        new Promise((_resolve, reject) => {
+          setTimeout(() => reject(new Error('stopped')), until + 20 - performance.now());
+        });
+      const answer = vi.fn();
+      void rerank(stageOf(stopped).stage, FUSED, asked(50)).then(answer);
+      await vi.advanceTimersByTimeAsync(50);
+      expect(answer).toHaveBeenCalled();
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test('no question to the reranker where the search has no time left', async () => {

@@ -91,8 +91,8 @@ async function someRowIds(table: Table, { condition, limit }: RowSelection): Pro
   return ids;
 }
 
-type StoredRow = Omit<VisibleRow, keyof ChunkVectors> &
-  Pick<VectorColumns, 'secondVector'> & { vector: Vector<Float32> | null };
+type StoredRow = Omit<VisibleRow, keyof ChunkVectors | 'lexical'> &
+  Pick<VectorColumns, 'secondVector'> & { vector: Vector<Float32> | null; lexicalText: string };
 
 const IDS_PER_PAGE = 4_096;
 
@@ -115,14 +115,16 @@ export async function idsOf(table: Table, condition: string | null): Promise<str
 
 /** Rows by their ids, whole, in pages of a few MB. */
 export async function rowsOf(table: Table, stamp: CollectionStamp, ids: string[]): Promise<VisibleRow[][]> {
-  const columns = [...RESULT_COLUMNS, 'embeddedHash', 'addedBy', 'removedBy', ...vectorColumns(stamp)];
+  const own = ['embeddedHash', 'lexicalText', 'addedBy', 'removedBy'];
+  const columns = [...RESULT_COLUMNS, ...own, ...vectorColumns(stamp)];
   const rows: VisibleRow[] = [];
   for await (const batch of table.query().where(sqlIn('id', ids)).select(columns)) {
     for (const row of batch as unknown as Iterable<StoredRow>) {
       const { addedBy, removedBy, vector } = row;
       const vectors = vector === null ? { vector, secondVector: null } : copyOf({ ...row, vector });
       const embeddedHash = hashOf(row.embeddedHash);
-      rows.push({ ...toStoredChunk(row), embeddedHash, addedBy, removedBy, ...vectors });
+      const lexical = row.lexicalText !== '';
+      rows.push({ ...toStoredChunk(row), embeddedHash, lexical, addedBy, removedBy, ...vectors });
     }
   }
   return splitByBytes(rows);

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { AppError } from '@embergate/contracts/errors.ts';
+import { AppError, toAppError } from '@embergate/contracts/errors.ts';
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
@@ -27,16 +27,26 @@ export const isTableNotFound = (error: unknown): boolean => NOT_FOUND.test(messa
 export const collectionNotFound = (collection: string, cause?: unknown): AppError =>
   new AppError('collection_not_found', `There is no collection "${collection}"`, { cause });
 
-/** Any failure of LanceDB or the file system as `storage_full` or `store_down`; an AppError stays what it is. */
+const MAX_WORDS = 300;
+/** What LanceDB says first, without the lines of its own source that it came by. */
+const wordsOf = (error: unknown): string =>
+  (messageOf(error).split(/\n|\s+Caused by:/)[0] ?? '')
+    .replace(/, \/\S+\.rs:[\d:]+/g, '')
+    .slice(0, MAX_WORDS);
+
+/**
+ * Any failure of LanceDB or the file system as `storage_full` or `store_down`, which waiting may help; an AppError stays
+ * what it is. A TypeError is a mistake of our own, and `internal`.
+ */
 export function toStoreError(error: unknown): AppError {
-  if (error instanceof AppError) return error;
+  if (error instanceof AppError || error instanceof TypeError) return toAppError(error);
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   if (CANNOT_WRITE_CODES.has(code) || CANNOT_WRITE.test(messageOf(error))) {
     return new AppError('storage_full', `The vector store cannot write to its folder. ${FREE_SPACE}`, {
       cause: error,
     });
   }
-  return new AppError('store_down', 'The vector store failed', { cause: error });
+  return new AppError('store_down', `The vector store failed: ${wordsOf(error)}`, { cause: error });
 }
 
 const MAX_ATTEMPTS = 12;

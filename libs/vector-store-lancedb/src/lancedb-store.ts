@@ -1,9 +1,9 @@
 import { mkdir } from 'node:fs/promises';
 import { connect, Session } from '@lancedb/lancedb';
-import { AppError } from '@embergate/contracts/errors.ts';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { queryTerms } from '@embergate/vector-store/lexical-text.ts';
 import { rowsPerPage } from '@embergate/vector-store/pages.ts';
+import { readableStamps, type OnUnreadable } from '@embergate/vector-store/readable-stamps.ts';
 import { checkDimensions, checkSpaceId, checkSpaces, checkVectors } from '@embergate/vector-store/spaces.ts';
 import type {
   ChunkRow,
@@ -41,13 +41,12 @@ export interface LanceDbStoreOptions {
   path: string;
   /** How long optimize() keeps data that has been replaced, for readers that still use it. Default: two minutes. */
   keepReplacedMs?: number;
-  /** Rows that may wait for the full-text index: with fewer, optimize() leaves the table as it is. Default: 1,000. */
+  /** Rows that may wait for the full-text index: with fewer, optimize() leaves the table as it is. Default: it grows with the table. */
   waitingRows?: number;
   /** Memory for what was read of tables, in bytes. Default: 512 MiB of indexes, 128 MiB of all else, for searches. */
   caches?: { indexBytes: bigint; metadataBytes: bigint };
 }
 
-const DEFAULT_WAITING_ROWS = 1_000;
 const DEFAULT_KEEP_REPLACED_MS = 120_000;
 /** LanceDB's own limits are 6 GiB and 1 GiB: too much beside a model on one machine. */
 const SEARCH_CACHES = { indexBytes: 512n * 1024n * 1024n, metadataBytes: 128n * 1024n * 1024n };
@@ -105,10 +104,9 @@ class LanceDbStore implements VectorStore {
     return existing;
   }
 
-  async listCollections(): Promise<CollectionStamp[]> {
-    const names = await this.#collections.list();
-    const stamps = await Promise.all(names.map((name) => this.getCollection(name).catch(nullIfDropped)));
-    return stamps.filter((stamp) => stamp !== null);
+  async listCollections(onUnreadable?: OnUnreadable): Promise<CollectionStamp[]> {
+    const stampOf = (name: string): Promise<CollectionStamp> => this.getCollection(name);
+    return readableStamps(await this.#collections.list(), { stampOf, onUnreadable });
   }
 
   getCollection(name: string): Promise<CollectionStamp> {
@@ -219,8 +217,8 @@ class LanceDbStore implements VectorStore {
   }
 
   searchDense(collection: string, vector: Float32Array, options: DenseSearchOptions): Promise<ScoredChunk[]> {
-    const { filter, limit, space: which = 'first', spaceId } = options;
-    return this.#tables.readVisible(collection, filter, async (table, condition) => {
+    const { limit, space: which = 'first', spaceId } = options;
+    return this.#tables.readVisible(collection, options, async (table, condition) => {
       const stamp = await chunks.readStamp(table, collection);
       checkSpaceId(stamp, which, spaceId);
       checkDimensions(stamp, vector, which);
@@ -229,9 +227,9 @@ class LanceDbStore implements VectorStore {
   }
 
   searchLexical(collection: string, lexicalQuery: string, options: SearchOptions): Promise<ScoredChunk[]> {
-    const { filter, limit } = options;
+    const { limit } = options;
     const terms = queryTerms(lexicalQuery);
-    return this.#tables.readVisible(collection, filter, (table, condition) =>
+    return this.#tables.readVisible(collection, options, (table, condition) =>
       chunks.matchingRows(table, terms, { condition, limit }),
     );
   }
@@ -265,7 +263,7 @@ class LanceDbStore implements VectorStore {
   }
 
   optimize(collection: string): Promise<void> {
-    const { keepReplacedMs = DEFAULT_KEEP_REPLACED_MS, waitingRows = DEFAULT_WAITING_ROWS } = this.#options;
+    const { keepReplacedMs = DEFAULT_KEEP_REPLACED_MS, waitingRows } = this.#options;
     return this.#tables.write(collection, async (table) => {
       const deletedRows = this.#deleted.get(collection) ?? 0;
       if (await isWorthOptimizing(table, { waitingRows, deletedRows })) {
@@ -294,9 +292,4 @@ class LanceDbStore implements VectorStore {
     this.#folder.pointers.table.close();
     this.#folder.connection.close();
   }
-}
-
-function nullIfDropped(error: unknown): null {
-  if (error instanceof AppError && error.code === 'collection_not_found') return null;
-  throw error;
 }

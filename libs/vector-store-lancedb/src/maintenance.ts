@@ -41,21 +41,27 @@ export async function allowMissingVectors(table: Table): Promise<void> {
 /** Fragments of a table: each write leaves one, each search opens all. */
 const MAX_FRAGMENTS = 32;
 
+/** What may wait grows with the table, so that what is written grows with the change and not with the table. */
+const mayWait = (rows: number): number => Math.max(1_000, rows / 20);
+
 /**
- * Whether optimizing pays. It rewrites all fragments of less than a million rows, vectors included, so that after a
- * re-index of three files it is better left for later; with one fragment it only deletes old versions and is cheap.
- * Limits: `waitingRows` not in the full-text index (each costs a lexical search some 12 microseconds), or as many
- * `deletedRows`, whose space would be kept.
+ * Whether optimizing pays. It rewrites all fragments of less than a million rows, vectors included (LanceDB's API has no
+ * way to bring only the indexes up to date), so that after a re-index of few files it is better left for later; with one
+ * fragment it only deletes old versions and is cheap.
+ * Limits: `waitingRows` (default: a twentieth of the table, 1,000 at least) not in the full-text index, or as many
+ * `deletedRows`, whose space would be kept. Each that waits costs a lexical search some 12 microseconds, as ten rows of
+ * a table cost a dense one.
  */
 export async function isWorthOptimizing(
   table: Table,
-  counts: { waitingRows: number; deletedRows: number },
+  { deletedRows, waitingRows }: { deletedRows: number; waitingRows: number | undefined },
 ): Promise<boolean> {
-  if (counts.deletedRows > counts.waitingRows) return true;
+  const { numRows, fragmentStats } = await table.stats();
+  const most = waitingRows ?? mayWait(numRows);
+  if (deletedRows > most) return true;
   const index = await table.indexStats('lexicalText_idx');
-  if (index === undefined || index.numUnindexedRows > counts.waitingRows) return true;
-  const { numFragments } = (await table.stats()).fragmentStats;
-  return numFragments <= 1 || numFragments > MAX_FRAGMENTS;
+  if (index === undefined || index.numUnindexedRows > most) return true;
+  return fragmentStats.numFragments <= 1 || fragmentStats.numFragments > MAX_FRAGMENTS;
 }
 
 /** Merges small files, brings indexes up to date, and deletes versions that nobody has read from for `keepMs`. */

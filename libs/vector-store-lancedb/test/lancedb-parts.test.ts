@@ -24,6 +24,19 @@ describe('what LanceDB says becomes a code that a user can act on', () => {
     expect(toStoreError(error)).toBe(error);
   });
 
+  test('the first words of a failure are told, without where in LanceDB it came from', () => {
+    const cause = new Error(
+      'lance error: LanceError(IO): Invalid range 0..0 for object of size 0 bytes, /usr/local/cargo/lance-12.0.0/src/dataset.rs:763:26  Caused by: LanceError(IO): Invalid range',
+    );
+    expect(toStoreError(cause).message).toBe(
+      'The vector store failed: lance error: LanceError(IO): Invalid range 0..0 for object of size 0 bytes',
+    );
+  });
+
+  test('a mistake in the adapter itself is no outage that a job would wait for', () => {
+    expect(toStoreError(new TypeError('x is not a function')).code).toBe('internal');
+  });
+
   test('a missing table is told from a missing file of a table that is there', () => {
     expect(isTableNotFound(new Error("Table 'chunks_a' was not found  Caused by: Dataset at path ..."))).toBe(
       true,

@@ -237,6 +237,22 @@ describe('several stores over one folder', () => {
   });
 });
 
+describe('a collection that is damaged', () => {
+  test('is named, and hides no other one', async () => {
+    const store = await open();
+    for (const name of ['broken', 'whole']) await store.ensureCollection(name, space);
+    const versions = join(path, 'chunks_broken.lance', '_versions');
+    for (const file of await readdir(versions)) await writeFile(join(versions, file), 'no manifest');
+
+    const fresh = await open();
+    const unreadable: string[] = [];
+    const stamps = await fresh.listCollections((name) => unreadable.push(name));
+    expect([stamps.map(({ name }) => name), unreadable]).toEqual([['whole'], ['broken']]);
+    await fresh.ping();
+    await expect(fresh.listCollections()).rejects.toMatchObject({ code: 'store_down' });
+  });
+});
+
 describe('optimising', () => {
   const rows = Array.from({ length: 9_000 }, (_, i) => row({ path: `${i}.ts`, text: `text ${i}` }));
 
@@ -258,6 +274,29 @@ describe('optimising', () => {
     for (let page = await pages.next(); page.done !== true; page = await pages.next())
       seen += page.value.length;
     expect(seen).toBe(rows.length);
+  });
+
+  test('writes about what a small change changes, and not the table', async () => {
+    const store = await open();
+    await store.ensureCollection('default', space);
+    const many = Array.from({ length: 24_000 }, (_, n) => row({ path: `${n}.ts` }));
+    for (let start = 0; start < many.length; start += 8_000) {
+      await store.upsertRows('default', many.slice(start, start + 8_000));
+    }
+    await store.optimize('default');
+    const before = (await store.sizeBytes('default')) ?? 0;
+    for (const change of [1, 2]) {
+      const old = many.slice(change * 550, (change + 1) * 550);
+      await store.upsertRows(
+        'default',
+        old.map(({ path: of }) => row({ path: of, text: `text ${change}` })),
+      );
+      const ids = old.map(({ id }) => id);
+      await store.markRemoved('default', ids, `run-${change}`);
+      await store.optimize('default');
+      // Nothing that was replaced is deleted yet: what the folder gained is what was written.
+      expect(await store.sizeBytes('default')).toBeLessThan(before * (1 + change / 4));
+    }
   });
 
   test('gives the space of deleted rows back once nobody can be reading them', async () => {

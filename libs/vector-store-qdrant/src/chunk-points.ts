@@ -21,9 +21,10 @@ const ROWS_PER_PAGE = 500;
 const MAX_REPOS = 10_000;
 
 type Point = Schemas['Record'];
+export type Scrolling = Pick<QdrantClient, 'scroll'>;
 
 export async function* scrollPages(
-  client: QdrantClient,
+  client: Scrolling,
   name: string,
   request: { filter: Schemas['Filter']; fields: string[]; size: number; vectors?: string[] },
 ): AsyncGenerator<Point[]> {
@@ -42,7 +43,7 @@ export async function* scrollPages(
 }
 
 export async function* stampPages(
-  client: QdrantClient,
+  client: Scrolling,
   name: string,
   repo: string,
 ): AsyncGenerator<ChunkStamp[]> {

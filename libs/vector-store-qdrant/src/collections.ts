@@ -4,7 +4,8 @@ import { AppError } from '@embergate/contracts/errors.ts';
 import type { QdrantQuantization } from '@embergate/contracts/settings.ts';
 import { newStamp, stampFor, type StoredStamp } from '@embergate/vector-store/spaces.ts';
 import type { CollectionSpaces, CollectionStamp } from '@embergate/vector-store/store.ts';
-import { collectionNotFound, describeFailure } from './failures.ts';
+import { isSuccessorName } from '@embergate/vector-store/successor.ts';
+import { collectionNotFound, describeFailure, optimizerFailed } from './failures.ts';
 import { PREFIX } from './pointers.ts';
 import { DENSE, INDEXED_FIELDS, LEXICAL, SECOND } from './points.ts';
 import { applyQuantization, quantizationConfig } from './quantization.ts';
@@ -110,17 +111,24 @@ export async function checkExists(client: QdrantClient, place: string, collectio
 }
 
 const LOOK_MS = 500;
-/** Searches are right all along, only slower: no run waits for longer. */
-const PATIENCE_MS = 120_000;
+/** Searches are right all along, only slower, and the server may be at work on what others write. */
+const PATIENCE_MS = 3_000;
+/** All searches are about to go to what is built, and nobody else writes to it. */
+const SUCCESSOR_PATIENCE_MS = 120_000;
 
 /**
- * Waits until the server has built what makes searches fast, so that writes don't run ahead of it.
- * @throws Error with the server's words where it cannot.
+ * Waits for a while until the server has built what makes searches fast.
+ * @throws AppError `store_refused` with the server's words where it cannot, `storage_full`.
  */
-export async function waitForOptimizer(client: QdrantClient, place: string): Promise<void> {
-  for (let waited = 0; waited < PATIENCE_MS; waited += LOOK_MS) {
+export async function waitForOptimizer(
+  client: QdrantClient,
+  place: string,
+  collection: string,
+): Promise<void> {
+  const patienceMs = isSuccessorName(collection) ? SUCCESSOR_PATIENCE_MS : PATIENCE_MS;
+  for (let waited = 0; waited < patienceMs; waited += LOOK_MS) {
     const { status, optimizer_status: optimizer } = await client.getCollection(place);
-    if (typeof optimizer === 'object') throw new Error(optimizer.error);
+    if (typeof optimizer === 'object') throw optimizerFailed(optimizer.error);
     // Grey: nothing is built before the next write, as after a restart of the server.
     if (status === 'green' || status === 'grey') return;
     await delay(LOOK_MS);

@@ -14,6 +14,10 @@ export const connect = ({ url, apiKey }: QdrantConnection, timeoutMs: number): Q
     timeout: timeoutMs,
     // The client would ask for the server's version behind our back, and print what it thinks of it.
     checkCompatibility: false,
-    // As a header: given as `apiKey`, the client prints a warning where the connection is not https.
-    ...(apiKey !== undefined && { headers: { 'api-key': apiKey } }),
+    headers: {
+      // Qdrant 1.19 sends a compressed answer in pieces, without TCP_NODELAY: the last one waits some 40 ms for an acknowledgement.
+      'accept-encoding': 'identity',
+      // As a header: given as `apiKey`, the client prints a warning where the connection is not https.
+      ...(apiKey !== undefined && { 'api-key': apiKey }),
+    },
   });

@@ -6,7 +6,7 @@ import type {
   SampledRow,
   VisibleRow,
 } from '@embergate/vector-store/store.ts';
-import { scrollPages } from './chunk-points.ts';
+import { scrollPages, type Scrolling } from './chunk-points.ts';
 import { embeddedAmong, fieldIn, fieldIs, type PointFilter } from './filters.ts';
 import * as points from './points.ts';
 
@@ -88,7 +88,7 @@ export async function samplePoints(
 
 /** Ids of the rows of a run that have no vector yet. */
 export async function* unembeddedPages(
-  client: QdrantClient,
+  client: Scrolling,
   name: string,
   runId: string,
 ): AsyncGenerator<string[]> {
@@ -101,7 +101,7 @@ export async function* unembeddedPages(
 
 /** Points by their ids, which stay where they are: pages may be read for as long as it takes. */
 export async function* visiblePages(
-  client: QdrantClient,
+  client: Scrolling,
   name: string,
   { filter, spaces }: { filter: Schemas['Filter']; spaces: CollectionSpaces },
 ): AsyncGenerator<VisibleRow[]> {
@@ -109,7 +109,7 @@ export async function* visiblePages(
     filter,
     fields: [...points.RESULT_FIELDS, 'embeddedHash', 'addedBy', 'removedBy'],
     size: rowsPerPage(spaces, points.BYTES_PER_NUMBER),
-    vectors: fieldsOf(spaces),
+    vectors: [...fieldsOf(spaces), points.LEXICAL],
   };
   for await (const page of scrollPages(client, name, request)) {
     yield* splitByBytes(page.map(points.visibleRowOf));

@@ -82,7 +82,8 @@ export function visibleRowOf(point: Schemas['Record']): VisibleRow {
   const vectors = vectorsOf(point) ?? { vector: null, secondVector: null };
   const { addedBy, removedBy } = stampOf(point.payload);
   const embeddedHash = String(point.payload?.['embeddedHash']);
-  return { ...chunkOf(point.payload), embeddedHash, addedBy, removedBy, ...vectors };
+  const lexical = (point.vector as Record<string, unknown> | null | undefined)?.[LEXICAL] !== undefined;
+  return { ...chunkOf(point.payload), embeddedHash, lexical, addedBy, removedBy, ...vectors };
 }
 
 /** One number of a vector in JSON, at most. */

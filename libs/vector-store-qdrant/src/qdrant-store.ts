@@ -1,6 +1,7 @@
 import type { Schemas } from '@qdrant/js-client-rest';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { queryTerms } from '@embergate/vector-store/lexical-text.ts';
+import type { OnUnreadable } from '@embergate/vector-store/readable-stamps.ts';
 import { checkDimensions, checkSpaceId, checkSpaces, checkVectors } from '@embergate/vector-store/spaces.ts';
 import type {
   ChunkRow,
@@ -20,6 +21,7 @@ import type {
   VisibleRow,
 } from '@embergate/vector-store/store.ts';
 import { isSuccessorName, refuseRunsOfSuccessors } from '@embergate/vector-store/successor.ts';
+import type { HiddenRuns } from '@embergate/vector-store/visibility.ts';
 import * as chunks from './chunk-points.ts';
 import { checkExists, readStamp, waitForOptimizer } from './collections.ts';
 import { connect, type QdrantConnection } from './connection.ts';
@@ -87,8 +89,8 @@ class QdrantStore implements VectorStore {
     return existing;
   }
 
-  listCollections(): Promise<CollectionStamp[]> {
-    return this.#collections.list();
+  listCollections(onUnreadable?: OnUnreadable): Promise<CollectionStamp[]> {
+    return this.#collections.list(onUnreadable);
   }
 
   getCollection(name: string): Promise<CollectionStamp> {
@@ -167,12 +169,12 @@ class QdrantStore implements VectorStore {
   }
 
   stamps(collection: string, repo: string): AsyncGenerator<ChunkStamp[]> {
-    return this.#calls.pages(collection, (place) => chunks.stampPages(this.#calls.reading, place, repo));
+    return this.#calls.pages(collection, (place) => chunks.stampPages(this.#calls.scrolling, place, repo));
   }
 
   unembedded(collection: string, runId: string): AsyncGenerator<string[]> {
     return this.#calls.pages(collection, (place) =>
-      vectors.unembeddedPages(this.#calls.reading, place, runId),
+      vectors.unembeddedPages(this.#calls.scrolling, place, runId),
     );
   }
 
@@ -195,7 +197,7 @@ class QdrantStore implements VectorStore {
     const hidden = await this.#calls.call(collection, () => this.#calls.hidden(collection));
     const filter = searchFilter(hidden, {});
     yield* this.#calls.pages(collection, (place) =>
-      vectors.visiblePages(this.#calls.reading, place, { filter, spaces }),
+      vectors.visiblePages(this.#calls.scrolling, place, { filter, spaces }),
     );
   }
 
@@ -215,11 +217,12 @@ class QdrantStore implements VectorStore {
       spaceId === undefined
         ? undefined
         : checkSpaceId(await readStamp(reading, place, collection), space, spaceId);
-    return this.#calls.readVisible(collection, async (place, hidden) => {
+    const read = async (place: string, hidden: HiddenRuns): Promise<ScoredChunk[]> => {
       const ranking = chunks.rankPoints(reading, place, { query, using, hidden, options, ...how });
       const [ranked] = await Promise.all([ranking, check(place)]);
       return ranked;
-    });
+    };
+    return this.#calls.readVisible(collection, read, options.onAsOf);
   }
 
   async searchLexical(
@@ -232,9 +235,9 @@ class QdrantStore implements VectorStore {
       await this.#whereThere(collection);
       return [];
     }
-    return this.#calls.readVisible(collection, (place, hidden) =>
-      chunks.rankPoints(this.#calls.reading, place, { query, using: LEXICAL, hidden, options }),
-    );
+    const read = (place: string, hidden: HiddenRuns): Promise<ScoredChunk[]> =>
+      chunks.rankPoints(this.#calls.reading, place, { query, using: LEXICAL, hidden, options });
+    return this.#calls.readVisible(collection, read, options.onAsOf);
   }
 
   readChunks(
@@ -272,7 +275,7 @@ class QdrantStore implements VectorStore {
 
   /** Qdrant's own optimizer runs behind every write: waits for it, for a while. */
   optimize(collection: string): Promise<void> {
-    return this.#calls.write(collection, (place) => waitForOptimizer(this.#calls.reading, place));
+    return this.#calls.write(collection, (place) => waitForOptimizer(this.#calls.reading, place, collection));
   }
 
   async ping(): Promise<void> {

@@ -1,6 +1,6 @@
 import type { QdrantClient, Schemas } from '@qdrant/js-client-rest';
 import type { QdrantQuantization } from '@embergate/contracts/settings.ts';
-import { DENSE } from './points.ts';
+import { DENSE, SECOND } from './points.ts';
 
 /*
  * Quantised vectors are looked through first, `oversampling` times as many as wanted, and the best of them compared by
@@ -44,9 +44,11 @@ export async function applyQuantization(
   { wanted, config }: { wanted: QdrantQuantization; config: Schemas['CollectionConfig'] },
 ): Promise<void> {
   if (sameKind(config.quantization_config, quantizationConfig(wanted))) return;
+  const kept = { on_disk: wanted !== 'none' };
+  const hasSecond = SECOND in (config.params.vectors ?? {});
   await client.updateCollection(name, {
     quantization_config: quantizationConfig(wanted) ?? 'Disabled',
-    vectors: { [DENSE]: { on_disk: wanted !== 'none' } },
+    vectors: { [DENSE]: kept, ...(hasSecond && { [SECOND]: kept }) },
   });
 }
 

@@ -1,6 +1,8 @@
 import type { QdrantClient } from '@qdrant/js-client-rest';
 import { AppError } from '@embergate/contracts/errors.ts';
+import type { SearchOptions } from '@embergate/vector-store/store.ts';
 import { hiddenRuns, readVisibly, type HiddenRuns } from '@embergate/vector-store/visibility.ts';
+import type { Scrolling } from './chunk-points.ts';
 import { describeFailure, retrying, toStoreError } from './failures.ts';
 import { Pointers } from './pointers.ts';
 import { readRunPoints } from './run-points.ts';
@@ -10,11 +12,14 @@ export class RemoteCalls {
   readonly reading: QdrantClient;
   readonly writing: QdrantClient;
   readonly pointers: Pointers;
+  /** For readings in pages: one page that fails is asked for again, and not the whole reading. */
+  readonly scrolling: Scrolling;
 
   constructor(clients: { reading: QdrantClient; writing: QdrantClient }) {
     this.reading = clients.reading;
     this.writing = clients.writing;
     this.pointers = new Pointers(clients.writing);
+    this.scrolling = { scroll: (place, request) => retrying(() => this.reading.scroll(place, request)) };
   }
 
   /** @param request gets Qdrant's name of the collection, as it was a moment ago. */
@@ -36,11 +41,16 @@ export class RemoteCalls {
   }
 
   /** Rows and the runs that hide some of them, as of one moment. */
-  readVisible<T>(collection: string, read: (place: string, hidden: HiddenRuns) => Promise<T>): Promise<T> {
+  readVisible<T>(
+    collection: string,
+    read: (place: string, hidden: HiddenRuns) => Promise<T>,
+    onAsOf?: SearchOptions['onAsOf'],
+  ): Promise<T> {
     return this.read(collection, (place) =>
       readVisibly(
         () => this.hidden(collection),
         (hidden) => read(place, hidden),
+        onAsOf,
       ),
     );
   }

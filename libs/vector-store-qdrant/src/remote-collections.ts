@@ -1,3 +1,4 @@
+import { readableStamps, type OnUnreadable } from '@embergate/vector-store/readable-stamps.ts';
 import { checkSpaces } from '@embergate/vector-store/spaces.ts';
 import type { CollectionSpaces, CollectionStamp, Successor } from '@embergate/vector-store/store.ts';
 import * as names from '@embergate/vector-store/successor.ts';
@@ -36,10 +37,10 @@ export class RemoteCollections {
     });
   }
 
-  async list(): Promise<CollectionStamp[]> {
+  async list(onUnreadable?: OnUnreadable): Promise<CollectionStamp[]> {
     const collections = names.collectionNames(await this.#places(), await this.#all());
-    const stamps = await Promise.all(collections.map((collection) => this.#stampIfThere(collection)));
-    return stamps.filter((stamp) => stamp !== null);
+    const stampOf = (name: string): Promise<CollectionStamp | null> => this.#stampIfThere(name);
+    return readableStamps(collections, { stampOf, onUnreadable });
   }
 
   async listSuccessors(): Promise<Successor[]> {

@@ -7,7 +7,8 @@ import { parsePathGlob } from '@embergate/vector-store/path-glob.ts';
 import { parseEndpoint } from '../src/endpoint.ts';
 import { toStoreError } from '../src/failures.ts';
 import { firstMatching } from '../src/first-matching.ts';
-import { batchesOf, pointId, pointOf } from '../src/points.ts';
+import { batchesOf, pointId, pointOf, visibleRowOf } from '../src/points.ts';
+import { applyQuantization } from '../src/quantization.ts';
 import { createQdrantStore, openQdrantStore } from '../src/qdrant-store.ts';
 import { documentVector, queryVector } from '../src/sparse-vector.ts';
 
@@ -74,6 +75,29 @@ describe('a Qdrant that is away', () => {
     }
   });
 
+  test('for a moment in the middle of a long reading is asked for that page again, and for none that it has given', async () => {
+    const asked: unknown[] = [];
+    server = createServer((request, response) => {
+      void (async () => {
+        const body = JSON.parse((await request.toArray()).join('') || '{}') as { offset?: string };
+        const isScroll = request.url?.includes('/scroll') ?? false;
+        if (isScroll) asked.push(body.offset ?? 'first');
+        const status = isScroll && asked.length === 2 ? 503 : isScroll ? 200 : 404;
+        const points = [{ id: asked.length, payload: { id: `row-${asked.length}` } }];
+        const result = { points, next_page_offset: body.offset === undefined ? 'second' : null };
+        response
+          .writeHead(status, { 'content-type': 'application/json' })
+          .end(JSON.stringify({ result, status: status === 200 ? 'ok' : { error: 'busy' } }));
+      })();
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const store = createQdrantStore({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` });
+    const ids: string[] = [];
+    for await (const page of store.stamps('code', 'sample')) ids.push(...page.map(({ id }) => id));
+    expect(asked).toEqual(['first', 'second', 'second']);
+    expect(ids).toEqual(['row-1', 'row-3']);
+  });
+
   test('for longer is not asked for ever, and what it refuses not at all', async () => {
     const busy = await startTrouble([503, 503, 503, 503]);
     await expect(createQdrantStore({ url: busy.url }).ping()).rejects.toMatchObject({ code: 'store_down' });
@@ -122,6 +146,61 @@ describe('a Qdrant that is away', () => {
     const found = toStoreError(failure, 'x');
     expect(found.code).toBe(code);
     if (code === 'store_denied') expect(found.message).toContain('QDRANT_API_KEY');
+  });
+});
+
+describe('a server whose optimizer', () => {
+  /** Stands in for a Qdrant with one collection, in a state that a real one cannot be asked to be in. */
+  async function startOptimizing(state: object): Promise<{ server: Server; url: string }> {
+    const server = createServer((request, response) => {
+      const isCollection = request.url === '/collections/embergate_chunks_big';
+      const answer = isCollection ? { status: 'ok', result: state } : { status: { error: 'Not found' } };
+      response
+        .writeHead(isCollection ? 200 : 404, { 'content-type': 'application/json' })
+        .end(JSON.stringify(answer));
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return { server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+  }
+
+  test('is busy with what others write does not hold a small job up', async () => {
+    const { server, url } = await startOptimizing({ status: 'yellow', optimizer_status: 'ok' });
+    await createQdrantStore({ url }).optimize('big');
+    server.close();
+  }, 30_000);
+
+  test.each([
+    ['Service internal error: vector is broken', 'store_refused'],
+    ['No space left on device', 'storage_full'],
+  ])('has failed is one that no job waits for: %s', async (error, code) => {
+    const { server, url } = await startOptimizing({ status: 'red', optimizer_status: { error } });
+    const optimizing = createQdrantStore({ url }).optimize('big');
+    await expect(optimizing).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining(error) as string,
+    });
+    server.close();
+  });
+});
+
+describe('a collection that gets another quantisation', () => {
+  test.each([
+    [['dense'], ['dense']],
+    [
+      ['dense', 'second'],
+      ['dense', 'second'],
+    ],
+  ])('keeps all of its vectors alike: %s', async (there, changed) => {
+    const updates: Record<string, unknown>[] = [];
+    const client = { updateCollection: async (_name: string, update: object) => updates.push({ ...update }) };
+    const vectors = Object.fromEntries(there.map((name) => [name, { size: 4 }]));
+    await applyQuantization(client as never, 'embergate_chunks_x', {
+      wanted: 'scalar',
+      config: { params: { vectors } } as never,
+    });
+    expect(updates).toMatchObject([
+      { vectors: Object.fromEntries(changed.map((name) => [name, { on_disk: true }])) },
+    ]);
   });
 });
 
@@ -186,6 +265,17 @@ describe('points', () => {
     expect(payload).toMatchObject({ folders: ['src', 'src/http'], addedBy: 'run-0' });
     expect(payload).not.toHaveProperty('removedBy');
     expect(payload).not.toHaveProperty('lexicalText');
+  });
+
+  test('say whether full text finds them', () => {
+    for (const [changes, found] of [
+      [{}, true],
+      [{ lexicalText: '' }, false],
+      [{ vector: null }, true],
+    ] as const) {
+      const point = pointOf(row(changes));
+      expect(visibleRowOf(point as Parameters<typeof visibleRowOf>[0]).lexical).toBe(found);
+    }
   });
 
   test.each([

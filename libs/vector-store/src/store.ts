@@ -1,5 +1,6 @@
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import type { SearchFilter } from '@embergate/contracts/http-search.ts';
+import type { OnUnreadable } from './readable-stamps.ts';
 
 /**
  * One chunk of source text with its vector.
@@ -36,7 +37,10 @@ export interface ChunkVectors {
 }
 
 /** A row as it can be written to another collection; lexicalDocument() makes its `lexicalText`, which Qdrant does not keep. */
-export type VisibleRow = Omit<ChunkRow, 'lexicalText'>;
+export interface VisibleRow extends Omit<ChunkRow, 'lexicalText'> {
+  /** Whether full text finds it. */
+  lexical: boolean;
+}
 
 /** A row as a search returns it. */
 export type StoredChunk = Pick<
@@ -107,6 +111,8 @@ export interface RepoCount {
 export interface SearchOptions {
   limit: number;
   filter: SearchFilter;
+  /** Told as of which state of the collection's runs the rows were read: two searches with the same word saw the same ones published. */
+  onAsOf?: (state: string) => void;
 }
 
 export interface DenseSearchOptions extends SearchOptions {
@@ -120,7 +126,7 @@ export interface DenseSearchOptions extends SearchOptions {
  * Where chunks live. Every adapter passes the suite in conformance.ts.
  *
  * Visibility: a row is visible when `addedBy` is not a pending or cancelled run and `removedBy` is not a committed run. Searches
- * and counts see visible rows only. Runs that have been swept have no record any more; a row added by one is visible.
+ * and counts see visible rows only. Of runs that have been swept only the last one of a repo keeps its record; what one added is visible.
  *
  * Errors: `collection_not_found` (404) for an unknown collection, `space_mismatch` (409) for another space, one that
  * the collection does not have, or a vector of another dimension, `store_down` (503) when the store cannot be reached in time, `storage_full` (503) when it cannot write.
@@ -138,7 +144,8 @@ export interface VectorStore {
     space: EmbeddingSpace,
     secondSpace?: EmbeddingSpace | null,
   ): Promise<CollectionStamp>;
-  listCollections(): Promise<CollectionStamp[]>;
+  /** @param onUnreadable told of each that is there and cannot be read; without it, that is thrown. */
+  listCollections(onUnreadable?: OnUnreadable): Promise<CollectionStamp[]>;
   getCollection(name: string): Promise<CollectionStamp>;
   /** Drops rows, runs, stamp and successors. */
   dropCollection(name: string): Promise<void>;

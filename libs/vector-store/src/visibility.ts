@@ -1,4 +1,4 @@
-import type { RunRecord, RunState } from './store.ts';
+import type { RunRecord, RunState, SearchOptions } from './store.ts';
 
 /**
  * What a search must not see. A row is visible when its `addedBy` is not in the first list and its `removedBy` not in
@@ -21,8 +21,8 @@ export function hiddenRuns(runs: RunRecord[]): HiddenRuns {
   return { addedBy: idsOf('pending', 'cancelled'), removedBy: idsOf('committed') };
 }
 
-const sameHidden = (one: HiddenRuns, other: HiddenRuns): boolean =>
-  JSON.stringify(one) === JSON.stringify(other);
+const wordOf = (hidden: HiddenRuns): string => JSON.stringify([hidden.addedBy, hidden.removedBy]);
+const sameHidden = (one: HiddenRuns, other: HiddenRuns): boolean => wordOf(one) === wordOf(other);
 
 const MAX_ATTEMPTS = 5;
 
@@ -32,16 +32,22 @@ const MAX_ATTEMPTS = 5;
  * A run that starts, or is published, between the two reads would show half its work. So the records are read again
  * after the rows, and the rows once more where the records say something else. When runs change faster than rows can
  * be read, the last reading counts: it is no worse than a search without this check.
+ *
+ * @param onAsOf told what was hidden when the rows that count were read, in a word.
  */
 export async function readVisibly<T>(
   readHidden: () => Promise<HiddenRuns>,
   readRows: (hidden: HiddenRuns) => Promise<T>,
+  onAsOf?: SearchOptions['onAsOf'],
 ): Promise<T> {
   let hidden = await readHidden();
   for (let attempt = 1; ; attempt++) {
     const rows = await readRows(hidden);
     const after = await readHidden();
-    if (attempt === MAX_ATTEMPTS || sameHidden(hidden, after)) return rows;
+    if (attempt === MAX_ATTEMPTS || sameHidden(hidden, after)) {
+      onAsOf?.(wordOf(hidden));
+      return rows;
+    }
     hidden = after;
   }
 }

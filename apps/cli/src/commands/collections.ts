@@ -8,9 +8,9 @@ export function collectionsCommand(context: CliContext): Command {
   const list = withRemoteOptions(new Command('list').description('collections with their spaces')).action(
     async (options: RemoteOptions) => {
       const list = await clientOf(context, options).collections();
-      if (options.json) return printJson(list.data);
       const { data: collections, unreadable } = list;
       printUnreadable(unreadable);
+      if (options.json) return printJson(collections);
       if (collections.length === 0) return print('There are no collections.');
       const rows = collections.map(({ name, spaceId, secondSpaceId, chunks, repos }) => [
         name,

@@ -4,6 +4,7 @@ import { defaultModelDir } from '@embergate/models/installed-model.ts';
 import cliProgress from 'cli-progress';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { dirname, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { clientOf, withRemoteOptions, type CliContext, type RemoteOptions } from '../context.ts';
@@ -73,6 +74,11 @@ export function evalCommand(context: CliContext): Command {
 
 async function evaluate(context: CliContext, given: string | undefined, options: EvalOptions): Promise<void> {
   const { task, seed } = options;
+  if (options.plainText && task !== 'functions')
+    throw new AppError(
+      'usage',
+      '--plain-text is for --task functions: other tasks index no files of their own.',
+    );
   const client = clientOf(context, options);
   await client.readiness(); // the usual mistake is that nothing runs, and reading a library takes seconds
   const source = await sourceOf(task, given);
@@ -110,10 +116,11 @@ async function evaluate(context: CliContext, given: string | undefined, options:
   if (swept) print(`\n${sweepTable(swept)}`);
 }
 
-/** The collection that the other tasks make is their own: it is deleted at the end. */
-function collectionOf({ task, collection, seed }: EvalOptions): string {
+/** The collection that the other tasks make is their own: deleted at the end, or kept under a name that the next run finds again. */
+function collectionOf({ task, collection, seed, keep }: EvalOptions): string {
   if (task === 'queries') return collection ?? DEFAULT_COLLECTION;
-  if (collection === undefined) return `eval-${seed}`;
+  const name = `eval-${task}-${seed}`;
+  if (collection === undefined) return keep ? name : `${name}-${randomBytes(4).toString('hex')}`;
   throw new AppError('usage', `--task ${task} makes a collection of its own: leave --collection out.`);
 }
 

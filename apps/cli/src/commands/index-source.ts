@@ -3,7 +3,7 @@ import type { RequestedSource } from '@embergate/contracts/index-job.ts';
 import { TIER_NAMES, tierNameSchema, type TierName } from '@embergate/contracts/tiers.ts';
 import { Command } from 'commander';
 import { stat } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { isAbsolute, resolve } from 'node:path';
 import { clientOf, withRemoteOptions, type CliContext, type RemoteOptions } from '../context.ts';
 import { followOrTell } from '../follow-job.ts';
 
@@ -33,7 +33,7 @@ export function indexCommand(context: CliContext): Command {
   return withRemoteOptions(command).action(async (text: string, options: IndexOptions) => {
     const client = clientOf(context, options);
     const job = await client.createIndexJob({
-      source: await sourceOf(text, options.ref),
+      source: await sourceOf(text, client.url, options.ref),
       mode: options.full ? 'full' : 'incremental',
       ...(options.tiers !== undefined && { tiers: tiersOf(options.tiers) }),
       ...(options.estimate && { estimateOnly: true }),
@@ -53,8 +53,8 @@ function tiersOf(text: string): TierName[] {
   });
 }
 
-/** A URL is a git source, everything else a folder. */
-async function sourceOf(text: string, ref: string | undefined): Promise<RequestedSource> {
+/** A URL is a git source, everything else a folder of the machine that the gateway runs on. */
+async function sourceOf(text: string, gatewayUrl: string, ref: string | undefined): Promise<RequestedSource> {
   const isUrl = /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
   const scpForm = /^([\w.-]+@[\w.-]+):(.+)$/.exec(text);
   if (isUrl || scpForm) {
@@ -62,13 +62,18 @@ async function sourceOf(text: string, ref: string | undefined): Promise<Requeste
     return { type: 'git', url, ...(ref !== undefined && { ref }) };
   }
   if (ref !== undefined) throw new AppError('usage', '--ref needs a git URL.');
+  if (isAbsolute(text) && !isHere(gatewayUrl)) return { type: 'directory', path: text };
   const path = resolve(text);
   const found = await stat(path).catch(() => null);
   if (!found?.isDirectory()) {
     throw new AppError(
       'source_not_found',
-      `There is no folder ${path} on this machine. A git URL is indexed by the gateway itself.`,
+      `There is no folder ${path} on this machine. A folder of another machine's gateway is named by its whole path; a git URL is read by the gateway itself.`,
     );
   }
   return { type: 'directory', path };
 }
+
+/** On loopback its folders are taken for those of this machine. Elsewhere only the gateway knows what is there. */
+const isHere = (gatewayUrl: string): boolean =>
+  /^(localhost|127(\.\d+){3}|\[::1\])$/.test(URL.parse(gatewayUrl)?.hostname ?? '');

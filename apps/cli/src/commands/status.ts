@@ -1,8 +1,9 @@
-import type { Cluster } from '@embergate/contracts/http-cluster.ts';
+import { AppError, toAppError } from '@embergate/contracts/errors.ts';
+import type { Cluster, CollectionList } from '@embergate/contracts/http-cluster.ts';
 import { Command } from 'commander';
 import pc from 'picocolors';
 import { clientOf, withRemoteOptions, type CliContext, type RemoteOptions } from '../context.ts';
-import { EXIT, print, printJson, printUnreadable, table } from '../output.ts';
+import { EXIT, print, printError, printJson, printUnreadable, table } from '../output.ts';
 
 const TIER_COLUMNS = [
   'TIER',
@@ -41,14 +42,15 @@ export function statusCommand(context: CliContext): Command {
   return withRemoteOptions(new Command('status').description('tiers, collections and readiness')).action(
     async (options: RemoteOptions) => {
       const client = clientOf(context, options);
+      // The tiers are worth showing while the store is away.
       const [readiness, cluster, list] = await Promise.all([
         client.readiness(),
         client.cluster(),
-        client.collections(),
+        client.collections().catch(toAppError),
       ]);
-      if (readiness.status !== 'ok') context.setExitCode(EXIT.failed);
-      const { data: collections, unreadable } = list;
-      if (options.json) return printJson({ url: client.url, readiness, cluster, collections, unreadable });
+      const isWhole = readiness.status === 'ok' && !(list instanceof AppError);
+      if (!isWhole) context.setExitCode(EXIT.failed);
+      if (options.json) return printJson({ url: client.url, readiness, cluster, ...collectionsJson(list) });
 
       const state = readiness.status === 'ok' ? pc.green('ready') : pc.red('not ready');
       print(`${client.url} is ${state}; store ${cluster.store}, space ${cluster.space}`);
@@ -60,19 +62,29 @@ export function statusCommand(context: CliContext): Command {
         print(`space ${space}`);
         printTiers(tiers);
       }
-      printUnreadable(unreadable);
-      if (collections.length === 0) return print('No collection yet: `embergate index DIR` makes one.');
-      const rows = collections.flatMap(({ name, repos, sizeBytes }) =>
-        repos.map((repo) => [
-          name,
-          repo.name,
-          repo.embedded < repo.chunks ? `${repo.chunks} (${repo.embedded} embedded)` : String(repo.chunks),
-          repo.commit?.slice(0, 12) ?? '-',
-          repo.lastRunAt ?? '-',
-          sizeBytes === null ? '-' : `${(sizeBytes / 1e6).toFixed(1)} MB`,
-        ]),
-      );
-      print(table([['COLLECTION', 'REPO', 'CHUNKS', 'COMMIT', 'INDEXED', 'COLLECTION SIZE'], ...rows]));
+      if (list instanceof AppError) printError(list);
+      else printCollections(list);
     },
   );
+}
+
+const collectionsJson = (list: CollectionList | AppError): object =>
+  list instanceof AppError
+    ? { collections: null, error: { code: list.code, message: list.message } }
+    : { collections: list.data, unreadable: list.unreadable };
+
+function printCollections({ data: collections, unreadable }: CollectionList): void {
+  printUnreadable(unreadable);
+  if (collections.length === 0) return print('No collection yet: `embergate index DIR` makes one.');
+  const rows = collections.flatMap(({ name, repos, sizeBytes }) =>
+    repos.map((repo) => [
+      name,
+      repo.name,
+      repo.embedded < repo.chunks ? `${repo.chunks} (${repo.embedded} embedded)` : String(repo.chunks),
+      repo.commit?.slice(0, 12) ?? '-',
+      repo.lastRunAt ?? '-',
+      sizeBytes === null ? '-' : `${(sizeBytes / 1e6).toFixed(1)} MB`,
+    ]),
+  );
+  print(table([['COLLECTION', 'REPO', 'CHUNKS', 'COMMIT', 'INDEXED', 'COLLECTION SIZE'], ...rows]));
 }

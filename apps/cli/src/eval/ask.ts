@@ -26,7 +26,7 @@ const DEADLINE_MS = 60_000;
  * @returns the answers of each configuration, in order.
  */
 export async function ask(
-  client: EmbergateClient,
+  client: Pick<EmbergateClient, 'search'>,
   questions: readonly Question[],
   { configurations, collection, limit, signal, onAnswer }: AskOptions,
 ): Promise<Answers[]> {
@@ -49,8 +49,8 @@ export async function ask(
           },
           either,
         );
-        const skipped = warnings.find(({ code }) => code.startsWith('rerank_'));
-        if (skipped) throw new AppError('invalid_request', `${name} cannot be measured: ${skipped.message}`);
+        const spoiled = warnings.find(({ code }) => spoils(code, request));
+        if (spoiled) throw new AppError('invalid_request', `${name} cannot be measured: ${spoiled.message}`);
         const list = answers[at];
         if (list) list[index] = results;
         onAnswer();
@@ -64,3 +64,7 @@ export async function ask(
   }
   return answers;
 }
+
+/** Full text alone finds chunks without vectors, too. */
+const spoils = (warning: string, { mode }: Configuration['request']): boolean =>
+  warning.startsWith('rerank_') || (warning === 'partly_embedded' && mode !== 'lexical');

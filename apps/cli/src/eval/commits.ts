@@ -29,26 +29,30 @@ const MIN_WORDS = 3;
 const COMMITS_PER_QUESTION = 20;
 
 /**
- * The newest `limit` commits whose message may tell which files they change. All are asked of one state, the parent of the oldest of
+ * The newest `limit` commits, after `offset` of them, whose message may tell which files they change. All are asked of one state, the parent of the oldest of
  * them: an index for each parent would cost as many times the embedding. So no commit that is asked for is in
  * the index, and the later a commit, the more the code may have moved on; what did not exist yet at that state is not asked for.
- * @throws AppError `git_failed` for no git repository, `source_not_found` for one without such commits.
+ * @throws AppError `git_failed` for no git repository, `source_not_found` for one without such commits, `usage` where
+ * the offset leaves none.
  */
-export async function readHistory(repository: string, limit: number): Promise<History> {
+export async function readHistory(
+  repository: string,
+  { limit, offset }: { limit: number; offset: number },
+): Promise<History> {
   const args = ['log', '--no-merges', '--no-renames', '--diff-filter=M', '--name-only', '-z'];
   const log = await git(repository, [
     ...args,
-    `--max-count=${limit * COMMITS_PER_QUESTION}`,
+    `--max-count=${(offset + limit) * COMMITS_PER_QUESTION}`,
     '--format=%x1e%H%x1f%s%x1f',
   ]);
-  const commits = commitsOf(log).slice(0, limit);
-  const oldest = commits.at(-1);
-  if (!oldest) {
-    throw new AppError(
-      'source_not_found',
-      `No commit of ${repository} says in words which files it changes.`,
-    );
+  const found = commitsOf(log);
+  if (found.length === 0) {
+    const message = `No commit of ${repository} says in words which files it changes.`;
+    throw new AppError('source_not_found', message);
   }
+  const commits = found.slice(offset, offset + limit);
+  const oldest = commits.at(-1);
+  if (!oldest) throw new AppError('usage', `--offset ${offset} leaves none of ${found.length} commits.`);
   const parent = (await git(repository, ['rev-parse', `${oldest.id}^`])).trim();
   const files = new Set((await git(repository, ['ls-tree', '-r', '-z', '--name-only', parent])).split('\0'));
   const questions = commits.flatMap(({ message, changed }) => {

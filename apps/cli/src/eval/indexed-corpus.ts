@@ -23,12 +23,14 @@ const REPO = 'eval';
 
 /**
  * Has a folder filled, indexes it as any folder is indexed, hands over to `use` and tidies up, whatever happened.
- * @throws AppError `gateway_unreachable`, `source_not_allowed`, `index_failed` or the job's own code.
+ * @throws AppError `usage` where the collection is somebody else's, `gateway_unreachable`, `source_not_allowed`, `index_failed` or the
+ * job's own code.
  */
 export async function withIndexedFolder<T>(
   client: EmbergateClient,
   { collection, workDir, keep, signal, fill, files, use }: IndexOptions<T>,
 ): Promise<T> {
+  await refuseForeign(client, collection);
   await mkdir(workDir, { recursive: true });
   const folder = await mkdtemp(join(workDir, 'eval-'));
   let indexed = false;
@@ -49,6 +51,20 @@ export async function withIndexedFolder<T>(
     await rm(folder, { recursive: true, force: true });
     if (indexed && !keep) await deleteCollection(client, collection);
   }
+}
+
+/** What somebody else has put into a collection is neither searched along nor deleted. */
+async function refuseForeign(client: EmbergateClient, collection: string): Promise<void> {
+  const { repos } = await client.collection(collection).catch((thrown: unknown) => {
+    if (toAppError(thrown).code === 'collection_not_found') return { repos: [] };
+    throw thrown;
+  });
+  const others = repos.map(({ name }) => name).filter((name) => name !== REPO);
+  if (others.length === 0) return;
+  throw new AppError(
+    'usage',
+    `The collection ${collection} holds ${others.join(', ')}, which eval has not put there. Choose another --seed, or leave --keep out.`,
+  );
 }
 
 async function createJob(client: EmbergateClient, folder: string, collection: string): Promise<IndexJob> {

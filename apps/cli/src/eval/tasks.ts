@@ -86,8 +86,8 @@ const functions: Run = async (client, { source, limit, seed, offset, plainText, 
   });
 };
 
-const commits: Run = async (client, { source, limit, use, ...options }) => {
-  const { parent, questions } = await readHistory(source, limit);
+const commits: Run = async (client, { source, limit, offset, use, ...options }) => {
+  const { parent, questions } = await readHistory(source, { limit, offset });
   return withIndexedFolder(client, {
     ...options,
     fill: (folder) => checkOut(source, parent, folder),

@@ -1,4 +1,4 @@
-import { ERROR_KINDS, toAppError, type AppError } from '@embergate/contracts/errors.ts';
+import { AppError, ERROR_KINDS, toAppError } from '@embergate/contracts/errors.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 import type { ErrorRequestHandler, Response } from 'express';
 
@@ -12,7 +12,7 @@ export const problemHandler =
   (thrown: unknown, request, response: Response, _next) => {
     // Nobody is there any more to be told, and nothing is wrong.
     if (response.destroyed || response.writableEnded) return;
-    const error = toAppError(thrown);
+    const error = errorOf(thrown);
     const requestId = String(response.locals['requestId'] ?? '');
     log[error.kind.logLevel](
       { err: error.kind.http >= 500 ? thrown : undefined, code: error.code, requestId },
@@ -46,6 +46,12 @@ export const problemHandler =
         }),
       );
   };
+
+/** Express decodes what stands in a path, and throws where a percent sign begins no character. */
+const errorOf = (thrown: unknown): AppError =>
+  thrown instanceof URIError
+    ? new AppError('invalid_request', 'The path is not percent-encoded UTF-8.', { cause: thrown })
+    : toAppError(thrown);
 
 /** Details callers may act on; causes and reasons stay inside unless named here. */
 function publicDetails({ jobId, reason, issues }: Record<string, unknown>): Record<string, unknown> {

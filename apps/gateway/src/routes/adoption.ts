@@ -1,10 +1,12 @@
 import type { AdoptionRequest } from '@embergate/contracts/adoption.ts';
-import { AppError } from '@embergate/contracts/errors.ts';
+import { AppError, toAppError } from '@embergate/contracts/errors.ts';
 import { collectionNameSchema } from '@embergate/contracts/http-search.ts';
+import type { IndexJob, IndexSource } from '@embergate/contracts/index-job.ts';
 import type { ForeignCollections } from '@embergate/vector-store/foreign-collections.ts';
 import { existingCollection } from '@embergate/vector-store/existing-collection.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
 import type { Request } from 'express';
+import { isDeepStrictEqual } from 'node:util';
 import { inspect, type Inspection } from '../adoption.ts';
 import { invalidRequest, type Handler } from '../app.ts';
 import type { IndexJobs } from '../ports.ts';
@@ -25,7 +27,10 @@ export const previewAdoptionHandler =
     response.json(preview);
   };
 
-/** POST /v1/collections/{name}/adopt: refuses what the preview has problems with, by the first one's code. */
+/**
+ * POST /v1/collections/{name}/adopt: refuses what the preview has problems with, by the first one's code. Jobs that an earlier
+ * request has queued already are among the answer, so that what was half queued is completed by asking again.
+ */
 export const adoptCollectionHandler =
   (parts: AdoptionRouteParts, jobs: IndexJobs): Handler =>
   async (request, response) => {
@@ -34,13 +39,28 @@ export const adoptCollectionHandler =
     if (problem || !source) throw problem ?? new AppError('vectors_invalid', 'There is no text to adopt.');
     const { collection, space } = preview;
     const by = String(response.locals['keyName'] ?? '');
-    const added = [];
-    for (const { name } of preview.repos) {
-      const payload = { source, collection, repo: name, mode: 'incremental' } as const;
-      added.push(await jobs.add({ ...payload, spaces: [space] }, by));
+    const data: IndexJob[] = [];
+    const inTheWay: unknown[] = [];
+    for (const { name: repo } of preview.repos) {
+      const payload = { source, collection, repo, mode: 'incremental' } as const;
+      try {
+        data.push(await jobs.add({ ...payload, spaces: [space] }, by));
+      } catch (error) {
+        const { code, details } = toAppError(error);
+        if (code !== 'job_running') throw error;
+        const job = await jobs.get(String(details['jobId']));
+        if (isSame(job.source, source)) data.push(job);
+        else inTheWay.push(error);
+      }
     }
-    response.status(202).json({ data: added, nextCursor: null });
+    // Not before the others are queued: asked again when that job has ended, only its repo is missing.
+    if (inTheWay.length > 0) throw inTheWay[0];
+    response.status(202).json({ data, nextCursor: null });
   };
+
+/** As JSON, in which one of them was kept. */
+const isSame = (kept: IndexSource, source: IndexSource): boolean =>
+  isDeepStrictEqual(kept, JSON.parse(JSON.stringify(source)));
 
 async function look(parts: AdoptionRouteParts, { params, body }: Request): Promise<Inspection> {
   const name = collectionNameSchema.safeParse(params['name']);

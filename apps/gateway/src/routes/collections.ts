@@ -1,8 +1,11 @@
-import { ERROR_KINDS, toAppError } from '@embergate/contracts/errors.ts';
+import { AppError, toAppError } from '@embergate/contracts/errors.ts';
 import type { Collection, CollectionList } from '@embergate/contracts/http-cluster.ts';
+import { collectionNameSchema } from '@embergate/contracts/http-search.ts';
 import { spaceId } from '@embergate/contracts/space.ts';
 import type { CollectionStamp, VectorStore } from '@embergate/vector-store/store.ts';
+import type { Request } from 'express';
 import type { Handler } from '../app.ts';
+import type { IndexJobs } from '../ports.ts';
 
 export const listCollectionsHandler =
   (store: VectorStore): Handler =>
@@ -10,15 +13,18 @@ export const listCollectionsHandler =
     response.json(await collectionList(store));
   };
 
-/** What the store refuses to tell of one collection does not hide the others. Throws what is wrong with the store itself. */
+/** One collection that cannot be read does not hide the others. Throws what is wrong with the store itself. */
 export async function collectionList(store: VectorStore): Promise<CollectionList> {
-  const stamps = await store.listCollections();
   const list: CollectionList = { data: [], nextCursor: null, unreadable: [] };
+  const stamps = await store.listCollections((name, { code, message }) =>
+    list.unreadable.push({ name, code, message }),
+  );
   for (const one of await Promise.all(stamps.map((stamp) => describeIfTold(store, stamp)))) {
     if (one === null) continue;
     if ('code' in one) list.unreadable.push(one);
     else list.data.push(one);
   }
+  if (list.unreadable.length > 0) await store.ping();
   return list;
 }
 
@@ -32,7 +38,6 @@ async function describeIfTold(
   } catch (error) {
     const { code, message } = toAppError(error);
     if (code === 'collection_not_found') return null;
-    if (ERROR_KINDS[code].retryable || code === 'store_denied') throw error;
     return { name: stamp.name, code, message };
   }
 }
@@ -40,16 +45,26 @@ async function describeIfTold(
 export const getCollectionHandler =
   (store: VectorStore): Handler =>
   async (request, response) => {
-    response.json(await describe(store, await store.getCollection(String(request.params['name']))));
+    response.json(await describe(store, await store.getCollection(nameIn(request))));
   };
 
 export const deleteCollectionHandler =
-  (store: VectorStore): Handler =>
+  (store: VectorStore, jobs: Pick<IndexJobs, 'expectNoneIn'>): Handler =>
   async (request, response) => {
-    const { name } = await store.getCollection(String(request.params['name']));
+    const { name } = await store.getCollection(nameIn(request));
+    // It would go on writing to a collection that is made anew meanwhile.
+    await jobs.expectNoneIn(name);
     await store.dropCollection(name);
     response.status(204).end();
   };
+
+/** What can be no collection's name is none, whatever a store would make of it. */
+function nameIn({ params }: Request): string {
+  const name = collectionNameSchema.safeParse(params['name']);
+  if (!name.success)
+    throw new AppError('collection_not_found', `There is no collection "${String(params['name'])}"`);
+  return name.data;
+}
 
 async function describe(
   store: VectorStore,

@@ -8,9 +8,11 @@ import type { Degradation, EmbeddingReport, Warning } from '@embergate/contracts
 import type { InputType } from '@embergate/contracts/space.ts';
 import { cutVectors } from '@embergate/embedding/matryoshka.ts';
 import type { InstalledModel } from '@embergate/models/installed-model.ts';
+import type { Response } from 'express';
 import type { Handler } from '../app.ts';
 import type { GatewayMetrics } from '../metrics.ts';
 import type { ServedSpace, ServedSpaces } from '../served-spaces.ts';
+import { inSlices } from '../slices.ts';
 import { abortedWhenGone, countDegraded, setEmbeddingHeaders } from './search.ts';
 
 const LIST_DEADLINE_MS = 60_000;
@@ -48,15 +50,30 @@ export const embeddingsHandler =
     countDegraded(metrics, made.report);
     const encode = body.encoding_format === 'base64' ? toBase64 : toNumbers;
     const from = model.space.dimensions;
-    const vectors = to < from ? made.vectors.map((vector) => cutVectors(vector, { from, to })) : made.vectors;
-    response.json({
+    const written: Buffer[] = [];
+    const write = (vector: Float32Array, index: number): void => {
+      const embedding = encode(to < from ? cutVectors(vector, { from, to }) : vector);
+      const entry: Entry = { object: 'embedding', index, embedding };
+      written.push(Buffer.from((index > 0 ? ',' : '') + JSON.stringify(entry)));
+    };
+    await inSlices(made.vectors, write, () => signal.throwIfAborted());
+    send(response, written, {
       object: 'list',
-      data: vectors.map((vector, index) => ({ object: 'embedding', index, embedding: encode(vector) })),
       model: body.model,
       usage: { prompt_tokens: made.tokens, total_tokens: made.tokens },
       warnings: made.warnings,
-    } satisfies EmbeddingsResponse);
+    });
   };
+
+type Entry = EmbeddingsResponse['data'][number];
+
+/** The answer with its `data`, which was written before: thousands of vectors are a hundred megabytes. */
+function send(response: Response, data: readonly Buffer[], rest: Omit<EmbeddingsResponse, 'data'>): void {
+  const parts = [Buffer.from(`${JSON.stringify(rest).slice(0, -1)},"data":[`), ...data, Buffer.from(']}')];
+  response.type('json').set('Content-Length', String(parts.reduce((sum, part) => sum + part.length, 0)));
+  for (const part of parts) response.write(part);
+  response.end();
+}
 
 /**
  * How many numbers the answer's vectors shall have.

@@ -83,9 +83,11 @@ export class AlignmentSource {
     await references.leaveTurn(this.#spaceId);
   }
 
+  /** Of the collections that can be read. @throws why one cannot, where the others hold nothing either. */
   async #sample(): Promise<Row[]> {
-    const { store } = this.#parts;
-    const stamps = await store.listCollections();
+    const { store, log } = this.#parts;
+    const failures: unknown[] = [];
+    const stamps = await store.listCollections((_name, error) => failures.push(error));
     const some = shuffled(stamps.filter((stamp) => this.#fieldOf(stamp) !== null)).slice(0, COLLECTIONS);
     const perCollection = Math.floor(ROWS / some.length);
     const samples = some.map(async (stamp) => {
@@ -99,7 +101,15 @@ export class AlignmentSource {
         return vector ? [{ ...row, vector, collection: stamp.name }] : [];
       });
     });
-    return (await Promise.all(samples)).flat();
+    const rows: Row[] = [];
+    for (const sample of await Promise.allSettled(samples)) {
+      if (sample.status === 'fulfilled') rows.push(...sample.value);
+      else failures.push(sample.reason);
+    }
+    if (failures.length === 0) return rows;
+    if (rows.length === 0) throw failures[0];
+    log.warn({ err: failures[0], collections: failures.length }, 'not every collection could be sampled');
+    return rows;
   }
 
   /** Where a collection keeps vectors of this space; null where it has none. */
@@ -122,7 +132,7 @@ export class AlignmentSource {
 
   /** The shortest, as a large model on a CPU takes seconds for a long one, and one of usual length; each text once. */
   #canariesOf(rows: readonly Row[]): { row: Row; canary: CanaryText }[] {
-    const { space, texts } = this.#parts;
+    const { texts } = this.#parts;
     const byHash = new Map(rows.map((row) => [row.embeddedHash, row]));
     const known = [...byHash.values()]
       .map((row) => ({ row, text: storedText(row) ?? '' }))
@@ -130,9 +140,8 @@ export class AlignmentSource {
       .sort((x, y) => x.text.length - y.text.length);
     const usual = known.slice(SHORT_CANARIES).at((known.length - SHORT_CANARIES) / 2);
     return [...known.slice(0, SHORT_CANARIES), ...(usual ? [usual] : [])].map(({ row, text }) => {
-      const ids = texts.encode([text], 'document').inputs[0] as Uint32Array;
-      const { collection } = row;
-      return { row, canary: { collection, text: space.prompts.document + text, ids } };
+      const { ids, prompted } = texts.encode(text, 'document');
+      return { row, canary: { collection: row.collection, text: prompted, ids } };
     });
   }
 }

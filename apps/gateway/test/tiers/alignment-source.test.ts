@@ -36,6 +36,7 @@ function scene() {
     collections: [{ name: 'default', space }] as CollectionStamp[],
     rows: [] as SampledRow[],
     isAway: false,
+    damaged: '',
     movedTo: undefined as CollectionStamp | undefined,
     sampled: 0,
     takenUntil: 0,
@@ -46,9 +47,9 @@ function scene() {
       listCollections: async () => state.collections,
       getCollection: async (name) =>
         (state.movedTo ?? state.collections.find((stamp) => stamp.name === name)) as CollectionStamp,
-      sampleRows: async () => {
+      sampleRows: async (name) => {
         state.sampled += 1;
-        if (state.isAway) throw new Error('away');
+        if (state.isAway || name === state.damaged) throw new Error('away');
         return state.rows;
       },
     },
@@ -67,12 +68,10 @@ function scene() {
     },
     space,
     texts: {
-      encode: (texts) => ({
-        inputs: texts.map((text) => Uint32Array.of(1, text.length, 2)),
-        prompted: [],
-        tokens: 3,
+      encode: (text) => ({
+        ids: Uint32Array.of(1, text.length, 2),
+        prompted: space.prompts.document + text,
         warnings: [],
-        ms: 0,
       }),
     },
     log: createLogger('test', 'silent'),
@@ -133,6 +132,17 @@ describe('what a gateway says that models are to be compared with', () => {
     await vi.advanceTimersByTimeAsync(3_000);
     expect(state.told.slice(1)).toEqual(['withdrawn']);
     source.stop();
+  });
+
+  it('is taken of the others where one collection cannot be read', async () => {
+    const { state, source } = scene();
+    state.collections.push({ name: 'damaged', space } as CollectionStamp);
+    state.damaged = 'damaged';
+    state.rows = [rowOf(1, 20)];
+    source.start();
+    await vi.advanceTimersByTimeAsync(0);
+    source.stop();
+    expect(state.told).toMatchObject([{ canaries: [{ collection: 'default' }] }]);
   });
 
   it('costs no sample every few seconds where no text can be told from its row', async () => {

@@ -136,7 +136,7 @@ export class TierWorld {
     const records = new BreakerRecords(redis, SPACE, () => void board.refresh().catch(() => undefined));
     this.#onReset.push(() => records.close());
     const canary = { ids: CANARY_IDS, text: CANARY };
-    const probe = canaryProbe({ admissions, transport: sender, space: SPACE, canary });
+    const probe = canaryProbe({ admissions, transport: sender, space: SPACE, normalize: true, canary });
     const breakers = new TierBreakers({
       gatewayId: randomUUID(),
       board,

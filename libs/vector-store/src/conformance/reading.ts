@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { lexicalText } from '../lexical-text.ts';
 import type { ChunkRow } from '../store.ts';
-import { everything, idsOf, visiblePaths, allStamps, type Stores } from './context.ts';
+import { allVisibleRows, everything, idsOf, visiblePaths, allStamps, type Stores } from './context.ts';
 import { hostileStrings, row, run, vectorOf } from './samples.ts';
 
 export function describeReading(stores: Stores): void {
@@ -16,6 +16,21 @@ export function describeReading(stores: Stores): void {
       ]);
       const chunks = await reader.readChunks('default', { repo: 'app', path: 'src/index.ts' });
       expect(chunks.map(({ startLine }) => startLine)).toEqual([1, 10, 20]);
+    });
+
+    test('all rows say whether full text finds them', async () => {
+      const { writer, reader } = stores;
+      await writer.upsertRows('default', [
+        row({ path: 'found.ts' }),
+        row({ path: 'by-vector.ts', lexicalText: '' }),
+        row({ path: 'by-words.ts', vector: null }),
+      ]);
+      const rows = await allVisibleRows(reader, 'default');
+      expect(Object.fromEntries(rows.map(({ path, lexical }) => [path, lexical]))).toEqual({
+        'found.ts': true,
+        'by-vector.ts': false,
+        'by-words.ts': true,
+      });
     });
 
     test('hostile strings come back as they went in, from every method', async () => {

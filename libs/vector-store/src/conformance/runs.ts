@@ -45,6 +45,24 @@ function describeRunsOver(stores: Stores, part: { title: string; settle: () => P
       expect(await reader.readChunks('default', { id: old.id })).toEqual([]);
     });
 
+    test('are told by searches: both kinds say one word while nothing is published, and another one after', async () => {
+      const { writer, reader } = stores;
+      await startReindex();
+      const words = async (): Promise<string[]> => {
+        const said: string[] = [];
+        const how = { ...everything, onAsOf: (word: string) => void said.push(word) };
+        await reader.searchLexical('default', 'old', how);
+        await reader.searchDense('default', vectorOf(1), how);
+        return said;
+      };
+      const [before, again] = await words();
+      expect(again).toBe(before);
+      await writer.putRun(run('run-1', 'committed'));
+      const [after, twice] = await words();
+      expect(twice).toBe(after);
+      expect(after).not.toBe(before);
+    });
+
     test('leave the same picture when they are swept', async () => {
       const { writer, reader } = stores;
       await startReindex();

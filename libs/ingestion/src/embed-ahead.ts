@@ -1,0 +1,60 @@
+import { BoundedWork } from './bounded-work.ts';
+
+/** A chunk whose text the model refuses. */
+export interface RefusedChunk {
+  key: string;
+  path: string;
+  reason: string;
+}
+
+/** Batches that are embedded ahead at a time: as many as keep a model busy. */
+const BATCHES_AHEAD = 2;
+
+/**
+ * What is embedded while the first reading of a source still goes on, behind the rows that it writes without vectors: a model that waited
+ * for the end of that reading would be idle. The reading never waits for it: what comes while enough is under way is left to the second one.
+ */
+export class EmbedAhead {
+  readonly #work = new BoundedWork(BATCHES_AHEAD);
+  readonly #taken = new Set<string>();
+  readonly #refused: RefusedChunk[] = [];
+  #tookAll = true;
+
+  /** False where the source has to be read once more. */
+  get tookAll(): boolean {
+    return this.#tookAll;
+  }
+
+  /** Whether the chunk has been, or is being, embedded here. */
+  has(key: string): boolean {
+    return this.#taken.has(key);
+  }
+
+  /** @param embed writes the rows of these chunks once more, with vectors, and says which were refused. */
+  offer(keys: readonly string[], embed: () => Promise<RefusedChunk[]>): void {
+    const isTaken = this.#work.tryBegin(async () => void this.#refused.push(...(await embed())));
+    if (!isTaken) return this.leave();
+    for (const key of keys) this.#taken.add(key);
+  }
+
+  /** Something is left to the second reading. */
+  leave(): void {
+    this.#tookAll = false;
+  }
+
+  /** Throws the first failure of what was taken: there is no use in embedding the rest. */
+  throwFailure(): void {
+    this.#work.throwFailure();
+  }
+
+  /** Waits for all that was taken. @returns what was refused of it. */
+  async finish(): Promise<readonly RefusedChunk[]> {
+    await this.#work.finish();
+    return this.#refused;
+  }
+
+  /** Waits for all that was taken, whether it fails or not. */
+  settled(): Promise<void> {
+    return this.#work.settled();
+  }
+}

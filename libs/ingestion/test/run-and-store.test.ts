@@ -1,0 +1,68 @@
+import type { VectorStore } from '@embergate/vector-store/store.ts';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FolderSource } from '../src/folder-source.ts';
+import { createRunBench, pythonFile, pythonFiles, type RunBench } from './run-bench.ts';
+
+describe('an index run', () => {
+  let bench: RunBench;
+  beforeEach(async () => {
+    bench = await createRunBench(pythonFiles(3));
+    await bench.run('r1');
+  });
+  afterEach(() => bench.remove());
+
+  /** The bench's own store, told of each call by name, with one method replaced. */
+  const watched = (onCall: (name: string) => void, replaced: Partial<VectorStore> = {}): VectorStore =>
+    new Proxy(bench.store, {
+      get: (target, name) => {
+        const member: unknown = Reflect.get(name in replaced ? replaced : target, name);
+        if (typeof member !== 'function') return member;
+        return (...args: unknown[]) => {
+          onCall(String(name));
+          return Reflect.apply(member, target, args) as unknown;
+        };
+      },
+    });
+
+  it('of a repo that is known reads its rows before and after, and looks for no rows without vectors', async () => {
+    const calls: string[] = [];
+    await bench.tree.write({ 'src/new.py': pythonFile('fresh') });
+    await bench.runOn(
+      watched((name) => calls.push(name)),
+      'r2',
+    );
+    const count = (name: string): number => calls.filter((one) => one === name).length;
+    expect([count('stamps'), count('unembedded'), count('listCollections')]).toEqual([2, 0, 0]);
+    expect(await bench.visibleCount()).toBe(4);
+  });
+
+  it('whose rows the store has lost on the way publishes nothing and says how many', async () => {
+    await bench.tree.write({ 'src/new.py': pythonFile('fresh') });
+    const losing = watched(() => undefined, { upsertRows: () => Promise.resolve() });
+    await expect(bench.runOn(losing, 'r2')).rejects.toMatchObject({
+      code: 'index_failed',
+      message: 'The store holds 3 chunks where 4 were found; nothing was published.',
+    });
+    expect(await bench.visibleCount()).toBe(3);
+  });
+
+  it('makes its collection once more where another job found it empty and dropped it as this one began', async () => {
+    let drops = 1;
+    const dropping = watched(() => undefined, {
+      clearRemovedMarks: async (collection, runId) => {
+        if (drops-- > 0) await bench.store.dropCollection(collection);
+        await bench.store.clearRemovedMarks(collection, runId);
+      },
+    });
+    await bench.runOn(dropping, 'r2');
+    expect(await bench.states()).toEqual({ r2: 'committed' });
+    expect(await bench.visibleCount()).toBe(3);
+  });
+
+  it('asks once how large its folder is, for the estimate and for its progress', async () => {
+    const source = await FolderSource.open(bench.tree.root, bench.chunker);
+    const { files, bytes } = await source.sample(Infinity);
+    await bench.tree.write({ 'src/new.py': pythonFile('fresh') });
+    expect([files, await source.sizeBytes()]).toEqual([3, bytes]);
+  });
+});
