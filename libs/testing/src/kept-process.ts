@@ -43,6 +43,7 @@ export class KeptProcess {
   readonly #options: KeptProcessOptions;
   #child: ChildProcess | undefined;
   #details: Record<string, unknown> | undefined;
+  #readyAt = -Infinity;
   #wanted = false;
   #timer: NodeJS.Timeout | undefined;
 
@@ -54,6 +55,11 @@ export class KeptProcess {
   /** What it said when it was ready: a gateway its `url`, a worker its `workerId`. */
   get details(): Record<string, unknown> {
     return this.#details ?? {};
+  }
+
+  /** When it last said that it is ready, as performance.now(). */
+  get readyAt(): number {
+    return this.#readyAt;
   }
 
   get isReady(): boolean {
@@ -123,7 +129,9 @@ export class KeptProcess {
     closeSync(log);
     this.#child = child;
     child.on('message', (message: ReadyMessage) => {
-      if (message.type === 'ready') this.#details = message.details ?? {};
+      if (message.type !== 'ready') return;
+      this.#details = message.details ?? {};
+      this.#readyAt = performance.now();
     });
     child.on('exit', () => {
       this.#details = undefined;

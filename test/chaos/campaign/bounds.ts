@@ -6,6 +6,7 @@ const LATE_MS = 100;
 const NEVER_LATER_MS = 500;
 /** The words of the contract, for a first tier `gpu`. */
 const REASON = /^(gpu_(saturated|down|starting|absent|misaligned)|queue_down)$/;
+/** "A tier takes queries again within 10 s after its workers are well". */
 const RECOVERY_MS = 10_000;
 
 /** What must hold, and how the findings break it; empty: all holds. */
@@ -43,13 +44,16 @@ function queryBounds({ records, vectors }: Findings): string[] {
 
 function recoveryBounds({ faults }: Findings): string[] {
   const slow = faults.filter(
-    ({ phase, recoveryMs }) => phase.onlyGpuTier && !(recoveryMs !== null && recoveryMs <= RECOVERY_MS),
+    ({ phase, recoveryOfReadyMs: ms }) => phase.onlyGpuTier && !(ms !== null && ms <= RECOVERY_MS),
   );
   const notWell = faults.filter(({ wellMs }) => wellMs === null);
   const kinds = (runs: Findings['faults']): string =>
     [...new Set(runs.map(({ phase }) => phase.kind))].join(', ');
   return [
-    ...counted(slow.length, `times the gpu tier carried no query within 10 s (${kinds(slow)})`),
+    ...counted(
+      slow.length,
+      `times the gpu tier carried no query within 10 s of its worker's being ready (${kinds(slow)})`,
+    ),
     ...counted(notWell.length, `times the cluster did not get well again (${kinds(notWell)})`),
   ];
 }

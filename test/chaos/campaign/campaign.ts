@@ -41,6 +41,8 @@ export interface FaultRun {
   phase: Phase;
   /** From the fault's end to the first answer of the gpu tier to a new query sent after it; null: none came. */
   recoveryMs: number | null;
+  /** The same from when its worker was ready again, where that was later: how long a process takes to start is the machine's. */
+  recoveryOfReadyMs: number | null;
   /** From the fault's end until both gateways said that all is well; null: not within {@link WELL_TIMEOUT_MS}. */
   wellMs: number | null;
   lag: GatewayLag | null;
@@ -197,7 +199,9 @@ class Campaign {
       () => null,
     );
     const recoveryMs = await this.#gpuCarriesSince(endedAt);
-    return { phase, recoveryMs, wellMs, lag: await gatewayLag(this.#cluster.urls) };
+    const startMs = Math.max(0, this.#cluster.worker('gpu').readyAt - endedAt);
+    const recoveryOfReadyMs = recoveryMs && Math.max(0, recoveryMs - startMs);
+    return { phase, recoveryMs, recoveryOfReadyMs, wellMs, lag: await gatewayLag(this.#cluster.urls) };
   }
 
   async #well(): Promise<void> {
@@ -217,8 +221,8 @@ class Campaign {
   }
 }
 
-function describe({ phase, recoveryMs, wellMs }: FaultRun): string {
+function describe({ phase, recoveryMs, recoveryOfReadyMs, wellMs }: FaultRun): string {
   const seconds = (ms: number | null): string => (ms === null ? 'never' : `${(ms / 1_000).toFixed(1)} s`);
   const lasted = (phase.endedAt ?? NaN) - phase.startedAt;
-  return `${phase.kind}: lasted ${seconds(lasted)}, gpu answers after ${seconds(recoveryMs)}, all well after ${seconds(wellMs)}`;
+  return `${phase.kind}: lasted ${seconds(lasted)}, gpu answers after ${seconds(recoveryMs)} (${seconds(recoveryOfReadyMs)} after its worker was ready), all well after ${seconds(wellMs)}`;
 }
