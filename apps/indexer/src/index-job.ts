@@ -29,8 +29,7 @@ export interface Telling {
   /** What is no failure of the job where it cannot be told. */
   tellSoon: (change: Partial<IndexReport>) => void;
   onProgress: ProgressListener;
-  /** Told what has to come back before the job goes on, and null once it has. */
-  /** What one of the parts of a job waits for, or null once that is there. */
+  /** Told what has to come back before a part of the job goes on, and null once it has. */
   onWaiting: (waiter: Waiter, what: string | null) => void;
 }
 

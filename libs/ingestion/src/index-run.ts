@@ -130,9 +130,8 @@ async function publishRun(
     if (!pass) {
       if (first) progress.readAgain();
       pass = await read('now');
-      pass.leaveOut(await ahead.finish());
     }
-    await ahead.finish();
+    pass.leaveOut(await ahead.finish());
     await markStale(store, request, pass);
     await expectPublishable(parts, request, { source, pass });
     await put('committed');

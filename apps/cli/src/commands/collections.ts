@@ -7,8 +7,7 @@ import { moveCommand } from './collections-move.ts';
 export function collectionsCommand(context: CliContext): Command {
   const list = withRemoteOptions(new Command('list').description('collections with their spaces')).action(
     async (options: RemoteOptions) => {
-      const list = await clientOf(context, options).collections();
-      const { data: collections, unreadable } = list;
+      const { data: collections, unreadable } = await clientOf(context, options).collections();
       printUnreadable(unreadable);
       if (options.json) return printJson(collections);
       if (collections.length === 0) return print('There are no collections.');
