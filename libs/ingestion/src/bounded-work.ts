@@ -2,6 +2,7 @@
 export class BoundedWork {
   readonly #most: number;
   readonly #underWay = new Set<Promise<void>>();
+  #waiting: (() => Promise<void>)[] = [];
   #failure: { error: unknown } | null = null;
 
   constructor(most: number) {
@@ -16,16 +17,18 @@ export class BoundedWork {
     this.throwFailure();
   }
 
-  /** Begins unless as much as may be is under way, or something has failed. */
-  tryBegin(work: () => Promise<void>): boolean {
-    if (this.#failure || this.#underWay.size >= this.#most) return false;
-    this.#start(work);
+  /** Begins, now or in its turn. @returns false where as much as may is waiting, or something has failed. */
+  offer(work: () => Promise<void>, { mostWaiting }: { mostWaiting: number }): boolean {
+    if (this.#failure) return false;
+    if (this.#underWay.size < this.#most) this.#start(work);
+    else if (this.#waiting.length < mostWaiting) this.#waiting.push(work);
+    else return false;
     return true;
   }
 
   /** Waits for all that was begun, whether it fails or not. */
   async settled(): Promise<void> {
-    await Promise.all(this.#underWay);
+    while (this.#underWay.size > 0) await Promise.all(this.#underWay);
   }
 
   /** Waits for all that was begun. */
@@ -41,8 +44,17 @@ export class BoundedWork {
 
   #start(work: () => Promise<void>): void {
     const one: Promise<void> = work()
-      .catch((error: unknown) => void (this.#failure ??= { error }))
-      .finally(() => this.#underWay.delete(one));
+      .catch((error: unknown) => this.#fail(error))
+      .finally(() => {
+        this.#underWay.delete(one);
+        const next = this.#waiting.shift();
+        if (next) this.#start(next);
+      });
     this.#underWay.add(one);
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#waiting = [];
   }
 }

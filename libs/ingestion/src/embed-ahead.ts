@@ -9,6 +9,8 @@ export interface RefusedChunk {
 
 /** Batches that are embedded ahead at a time: as many as keep a model busy. */
 const BATCHES_AHEAD = 2;
+/** Further ones that wait: as many as one write without vectors makes. */
+const BATCHES_WAITING = 4;
 
 /**
  * What is embedded while the first reading of a source still goes on, behind the rows that it writes without vectors: a model that waited
@@ -16,7 +18,6 @@ const BATCHES_AHEAD = 2;
  */
 export class EmbedAhead {
   readonly #work = new BoundedWork(BATCHES_AHEAD);
-  readonly #taken = new Set<string>();
   readonly #refused: RefusedChunk[] = [];
   #tookAll = true;
 
@@ -25,16 +26,15 @@ export class EmbedAhead {
     return this.#tookAll;
   }
 
-  /** Whether the chunk has been, or is being, embedded here. */
-  has(key: string): boolean {
-    return this.#taken.has(key);
-  }
-
-  /** @param embed writes the rows of these chunks once more, with vectors, and says which were refused. */
-  offer(keys: readonly string[], embed: () => Promise<RefusedChunk[]>): void {
-    const isTaken = this.#work.tryBegin(async () => void this.#refused.push(...(await embed())));
-    if (!isTaken) return this.leave();
-    for (const key of keys) this.#taken.add(key);
+  /**
+   * @param embed writes the rows of some chunks once more, with vectors, and says which were refused.
+   * @returns false where enough is under way, and the chunks are left to the second reading.
+   */
+  offer(embed: () => Promise<RefusedChunk[]>): boolean {
+    const work = async (): Promise<void> => void this.#refused.push(...(await embed()));
+    const isTaken = this.#work.offer(work, { mostWaiting: BATCHES_WAITING });
+    if (!isTaken) this.leave();
+    return isTaken;
   }
 
   /** Something is left to the second reading. */

@@ -3,7 +3,7 @@ import type { VectorStore } from '@embergate/vector-store/store.ts';
 import { toAppError } from '@embergate/contracts/errors.ts';
 import type { ChunkPage, ChunkSource, SourceChunk } from './chunk-source.ts';
 import { chunkKey } from './hash.ts';
-import { knownRows } from './run-rows.ts';
+import { RunChunks } from './run-chunks.ts';
 
 /** What a run would do, reckoned from some of its files. */
 export interface RunEstimate {
@@ -83,8 +83,10 @@ const isPage = (page: ChunkPage | SkippedFile): page is ChunkPage => !('reason' 
 /** Chunks that the run would leave as they are; a full one leaves only what it has written itself, before it was killed. */
 async function knownChunks(store: VectorStore, run: EstimateRequest): Promise<(key: string) => boolean> {
   try {
-    const { visible, own, unembedded } = await knownRows(store, run);
-    return (key) => (run.mode !== 'full' && visible.has(key)) || (own.has(key) && !unembedded.has(key));
+    const chunks = new RunChunks(run);
+    await chunks.read(store);
+    return (key) =>
+      (run.mode !== 'full' && chunks.isVisible(key)) || (chunks.isOwn(key) && !chunks.isUnembedded(key));
   } catch (error) {
     if (toAppError(error).code === 'collection_not_found') return () => false;
     throw error;

@@ -7,7 +7,7 @@ import { EmbedAhead } from './embed-ahead.ts';
 import { RunPass } from './run-pass.ts';
 import { RunProgress } from './run-progress.ts';
 import type { IndexRunParts, IndexRunRequest } from './run-request.ts';
-import { knownRows, remainingRows } from './run-rows.ts';
+import { RunChunks } from './run-chunks.ts';
 import { isPublished, undoRun } from './sweep.ts';
 
 const MARK_BATCH = 2_000;
@@ -35,7 +35,8 @@ export async function runIndex(parts: IndexRunParts, request: IndexRunRequest): 
   const { store, space } = parts;
   const { collection, repo, runId, signal, openSource } = request;
   signal.throwIfAborted();
-  const ofRepo = (await runsOf(store, { collection, space })).filter((run) => run.repo === repo);
+  const runs = await runsOf(store, { collection, space });
+  const ofRepo = runs.filter((run) => run.repo === repo);
   const deadRuns = ofRepo.filter((run) => run.id !== runId && !isPublished(run));
   const earlier = ofRepo.find(({ id }) => id === runId);
   if (!earlier || !isPublished(earlier)) {
@@ -47,6 +48,7 @@ export async function runIndex(parts: IndexRunParts, request: IndexRunRequest): 
         deadRuns,
         isFirst,
         isEmbedding: earlier?.state === 'embedding',
+        hasKnown: runs.length > 0,
       });
     } finally {
       await source.close();
@@ -63,6 +65,8 @@ interface RunStart {
   isFirst: boolean;
   /** An earlier life of the run has shown all rows to full text. */
   isEmbedding: boolean;
+  /** The collection may hold vectors of texts that the source has. */
+  hasKnown: boolean;
 }
 
 /** None where the collection has not been made: it is made once the source has been opened, and not for one that cannot be. */
@@ -97,7 +101,7 @@ async function beginRun(
 async function publishRun(
   parts: IndexRunParts,
   request: IndexRunRequest,
-  { source, deadRuns, isFirst, isEmbedding }: RunStart,
+  { source, deadRuns, isFirst, isEmbedding, hasKnown }: RunStart,
 ): Promise<void> {
   const { store } = parts;
   const { collection, repo, runId, commit } = request;
@@ -108,12 +112,14 @@ async function publishRun(
   await beginRun(parts, { ...run, state, finishedAt: null }, deadRuns);
 
   const progress = new RunProgress(request.onProgress);
+  const chunks = new RunChunks(request);
   const ahead = new EmbedAhead();
   const failing = new AbortController();
   const signal = AbortSignal.any([request.signal, failing.signal]);
   const read = async (embed: 'now' | 'later'): Promise<RunPass> => {
-    const known = await knownRows(store, request);
-    const pass = new RunPass(parts, { ...request, signal }, { known, progress, embed, ahead, failing });
+    await chunks.read(store);
+    const options = { chunks, progress, embed, ahead, failing, hasKnown };
+    const pass = new RunPass(parts, { ...request, signal }, options);
     await pass.addNewChunks(source);
     return pass;
   };
@@ -122,7 +128,7 @@ async function publishRun(
     const first = isFirst && !isEmbedding ? await read('later') : null;
     let pass = first;
     if (pass && (await hasUnembedded(store, request))) {
-      await expectPublishable(parts, request, { source, pass });
+      await expectPublishable(parts, request, { source, pass, chunks });
       await put('embedding');
       progress.searchable();
       if (!ahead.tookAll || (await ahead.finish()).length > 0) pass = null;
@@ -132,8 +138,8 @@ async function publishRun(
       pass = await read('now');
     }
     pass.leaveOut(await ahead.finish());
-    await markStale(store, request, pass);
-    await expectPublishable(parts, request, { source, pass });
+    await markStale(store, request, { pass, chunks });
+    await expectPublishable(parts, request, { source, pass, chunks });
     await put('committed');
   } catch (error) {
     failing.abort(error);
@@ -148,13 +154,18 @@ async function hasUnembedded(store: VectorStore, { collection, runId }: IndexRun
   return false;
 }
 
+interface PassDone {
+  pass: RunPass;
+  chunks: RunChunks;
+}
+
 /** Right before the step by which searches see the rows. */
 async function expectPublishable(
   { store }: IndexRunParts,
   request: IndexRunRequest,
-  { source, pass }: { source: ChunkSource; pass: RunPass },
+  { source, pass, chunks }: PassDone & { source: ChunkSource },
 ): Promise<void> {
-  await checkCount(store, request, pass);
+  await checkCount(store, chunks);
   if (pass.sample.length > 0) await request.checkVectors?.(pass.sample);
   // Before anybody sees the rows: a search would have to scan what the full-text index does not hold yet.
   await store.optimize(request.collection);
@@ -162,26 +173,34 @@ async function expectPublishable(
   request.signal.throwIfAborted();
 }
 
-async function markStale(store: VectorStore, request: IndexRunRequest, pass: RunPass): Promise<void> {
-  const stale = pass.stale();
-  pass.progress.publishing(stale.length);
-  for (let at = 0; at < stale.length; at += MARK_BATCH) {
-    await store.markRemoved(request.collection, stale.slice(at, at + MARK_BATCH), request.runId);
+async function markStale(
+  store: VectorStore,
+  { collection, runId }: IndexRunRequest,
+  { pass, chunks }: PassDone,
+): Promise<void> {
+  let marked = 0;
+  pass.progress.publishing(marked);
+  let page: string[] = [];
+  const mark = async (): Promise<void> => {
+    if (page.length === 0) return;
+    await store.markRemoved(collection, page, runId);
+    pass.progress.publishing((marked += page.length));
+    page = [];
+  };
+  for (const id of chunks.staleIds()) {
+    page.push(id);
+    if (page.length === MARK_BATCH) await mark();
   }
+  await mark();
 }
 
 /** What is about to be published must be what was found: a row lost on the way would be missing from every answer. */
-async function checkCount(store: VectorStore, request: IndexRunRequest, pass: RunPass): Promise<void> {
-  const missing = pass.chunkKeys();
-  const gone = new Set(pass.stale());
-  let unknown = 0;
-  for await (const page of remainingRows(store, request))
-    for (const { key, id } of page)
-      if (!gone.has(id) && !missing.delete(key) && !pass.found(key)) unknown += 1;
-  if (missing.size === 0 && unknown === 0) return;
-  const count = pass.chunkCount - missing.size + unknown;
+async function checkCount(store: VectorStore, chunks: RunChunks): Promise<void> {
+  const { missing, unknown } = await chunks.compare(store);
+  if (missing === 0 && unknown === 0) return;
+  const count = chunks.foundCount - missing + unknown;
   throw new AppError(
     'index_failed',
-    `The store holds ${count} chunks where ${pass.chunkCount} were found; nothing was published.`,
+    `The store holds ${count} chunks where ${chunks.foundCount} were found; nothing was published.`,
   );
 }

@@ -8,7 +8,8 @@ import { embedHashes, type EmbeddedHashes } from './embed-hashes.ts';
 import { chunkKey } from './hash.ts';
 import type { IndexRunParts, IndexRunRequest, SpaceEmbedding, VectorSample } from './run-request.ts';
 import type { RunProgress } from './run-progress.ts';
-import { rowId, type KnownRows } from './run-rows.ts';
+import type { RunChunks } from './run-chunks.ts';
+import { rowId } from './run-rows.ts';
 
 /** A chunk that is not in the store yet. */
 interface NewChunk {
@@ -21,6 +22,8 @@ interface NewChunk {
 
 /** Chunks that are looked up, embedded and written together: enough to sort by length, little enough for memory. */
 const BATCH_CHUNKS = 256;
+/** Without vectors, more of them: each write makes the next one slower, and a search too. */
+const TEXT_BATCH_CHUNKS = 1_024;
 /** Chunks of the chunker are a tenth of it together; those that were made elsewhere may be long. */
 const BATCH_CHARACTERS = 4 * 2 ** 20;
 /** Vectors made elsewhere that are compared with the model's own. */
@@ -33,11 +36,14 @@ const UNINDEXED_ROWS = 5_000;
 const UNINDEXED_SHARE = 1 / 20;
 
 interface RunPassOptions {
-  known: KnownRows;
+  /** Read for this pass. */
+  chunks: RunChunks;
   progress: RunProgress;
   /** `later`: what has no vector is written without one, for full text; what `ahead` does not take, a later reading finds and embeds. */
   embed: 'now' | 'later';
   ahead: EmbedAhead;
+  /** Vectors are looked for in the collection before the model is asked: one more scan of what has been written, for each batch. */
+  hasKnown: boolean;
   /** Aborted by what fails, and with it the request's signal: the rest does not wait for a model that may be away for hours. */
   failing: AbortController;
 }
@@ -47,11 +53,11 @@ export class RunPass {
   readonly progress: RunProgress;
   readonly #parts: IndexRunParts;
   readonly #request: IndexRunRequest;
-  readonly #known: KnownRows;
+  readonly #chunks: RunChunks;
   readonly #embedsNow: boolean;
   readonly #ahead: EmbedAhead;
+  readonly #hasKnown: boolean;
   readonly #failing: AbortController;
-  readonly #seen = new Set<string>();
   readonly #work = new BoundedWork(BATCHES_AT_A_TIME);
   #batch: NewChunk[] = [];
   #batchCharacters = 0;
@@ -63,28 +69,16 @@ export class RunPass {
   constructor(
     parts: IndexRunParts,
     request: IndexRunRequest,
-    { known, progress, embed, ahead, failing }: RunPassOptions,
+    { chunks, progress, embed, ahead, failing, hasKnown }: RunPassOptions,
   ) {
     this.#parts = parts;
     this.#request = request;
-    this.#known = known;
+    this.#chunks = chunks;
     this.progress = progress;
     this.#embedsNow = embed === 'now';
     this.#ahead = ahead;
+    this.#hasKnown = hasKnown;
     this.#failing = failing;
-  }
-
-  get chunkCount(): number {
-    return this.#seen.size;
-  }
-
-  /** A copy of the keys of all chunks that were found and not left out. */
-  chunkKeys(): Set<string> {
-    return new Set(this.#seen);
-  }
-
-  found(key: string): boolean {
-    return this.#seen.has(key);
   }
 
   async addNewChunks(source: ChunkSource): Promise<void> {
@@ -110,24 +104,15 @@ export class RunPass {
     }
   }
 
-  /** Ids of rows that are no longer in the source, or that a full run has made anew. */
-  stale(): string[] {
-    const { visible, own } = this.#known;
-    const gone = [...own].filter(([key]) => !this.#seen.has(key));
-    const replaced = [...visible].filter(([key]) => this.#request.mode === 'full' || !this.#seen.has(key));
-    return [...gone, ...replaced].map(([, id]) => id);
-  }
-
   async #take(chunk: SourceChunk, repeated: ChunkSource['repeated']): Promise<void> {
     const { repo, runId, mode } = this.#request;
     const { embeddedText, vector, lexical = true, kind: _kind, ...shown } = chunk;
     const key = chunkKey({ repo, ...shown });
-    if (this.#seen.has(key)) {
+    if (!this.#chunks.find(key)) {
       if (repeated === 'same') return;
       const where = `${chunk.path}:${chunk.startLine}`;
       throw new AppError('vectors_invalid', `The chunk of ${where} is there twice; nothing was published.`);
     }
-    this.#seen.add(key);
     if (vector) this.#sampleVector({ path: chunk.path, text: embeddedText, vector });
     if (this.#isThere(key, vector !== undefined)) {
       this.#countThere(key);
@@ -147,22 +132,22 @@ export class RunPass {
       },
     });
     this.#batchCharacters += embeddedText.length + chunk.text.length;
-    if (this.#batch.length >= BATCH_CHUNKS || this.#batchCharacters >= BATCH_CHARACTERS)
-      await this.#startBatch();
+    const most = this.#embedsNow ? BATCH_CHUNKS : TEXT_BATCH_CHUNKS;
+    if (this.#batch.length >= most || this.#batchCharacters >= BATCH_CHARACTERS) await this.#startBatch();
   }
 
   #isThere(key: string, bringsVector: boolean): boolean {
-    if (this.#ahead.has(key)) return true;
-    const { own, visible, unembedded } = this.#known;
+    const chunks = this.#chunks;
+    if (chunks.isAhead(key)) return true;
     // A row that an earlier life of an import wrote may be of an earlier file: it is written again.
-    if (own.has(key)) return !bringsVector && (!this.#embedsNow || !unembedded.has(key));
-    return this.#request.mode === 'incremental' && visible.has(key);
+    if (chunks.isOwn(key)) return !bringsVector && (!this.#embedsNow || !chunks.isUnembedded(key));
+    return this.#request.mode === 'incremental' && chunks.isVisible(key);
   }
 
   #countThere(key: string): void {
-    if (this.#known.unembedded.has(key)) {
+    if (this.#chunks.isUnembedded(key)) {
       if (!this.#embedsNow) this.#ahead.leave();
-    } else if (!this.#ahead.has(key)) {
+    } else if (!this.#chunks.isAhead(key)) {
       this.progress.reused(1);
     }
   }
@@ -170,7 +155,7 @@ export class RunPass {
   /** What the model refuses is not stored: all other chunks are worth having without it. */
   leaveOut(refused: readonly RefusedChunk[]): void {
     for (const { key, path, reason } of refused) {
-      this.#seen.delete(key);
+      this.#chunks.leaveOut(key);
       this.progress.skip({ path, reason });
     }
   }
@@ -196,7 +181,7 @@ export class RunPass {
     await this.#parts.store.upsertRows(this.#request.collection, rows);
     this.leaveOut(refused);
     if (!this.#embedsNow) this.#embedAhead(batch, rows);
-    if (this.#known.unembedded.size > 0) await this.#indexAgain(rows.length);
+    if (this.#chunks.hasUnembedded) await this.#indexAgain(rows.length);
   }
 
   /** @param rows those of the batch, as they have just been written. */
@@ -204,13 +189,15 @@ export class RunPass {
     const withVector = new Set(rows.filter(({ vector }) => vector !== null).map(({ id }) => id));
     this.progress.reused(withVector.size);
     const lacking = batch.filter(({ row }) => !withVector.has(row.id));
-    if (lacking.length === 0) return;
-    const keys = lacking.map(({ key }) => key);
-    this.#ahead.offer(keys, async () => {
-      const made = await this.#rowsOf(lacking, true);
-      await this.#parts.store.upsertRows(this.#request.collection, made.rows);
-      return made.refused;
-    });
+    for (let at = 0; at < lacking.length; at += BATCH_CHUNKS) {
+      const some = lacking.slice(at, at + BATCH_CHUNKS);
+      const isTaken = this.#ahead.offer(async () => {
+        const made = await this.#rowsOf(some, true);
+        await this.#parts.store.upsertRows(this.#request.collection, made.rows);
+        return made.refused;
+      });
+      if (isTaken) this.#chunks.takeAhead(some.map(({ key }) => key));
+    }
   }
 
   /** With all their vectors; where they are not to be made now, without any where one is missing. */
@@ -238,7 +225,7 @@ export class RunPass {
   /** @param written rows that may have been seen before, and that the full-text index does not hold now. */
   async #indexAgain(written: number): Promise<void> {
     this.#unindexed += written;
-    const most = Math.max(UNINDEXED_ROWS, this.#known.own.size * UNINDEXED_SHARE);
+    const most = Math.max(UNINDEXED_ROWS, this.#chunks.ownCount * UNINDEXED_SHARE);
     if (this.#unindexed < most) return;
     this.#unindexed = 0;
     await this.#parts.store.optimize(this.#request.collection);
@@ -246,7 +233,7 @@ export class RunPass {
 
   async #knownVectors(batch: NewChunk[]): Promise<Map<string, ChunkVectors>> {
     const wanted = this.#parts.second ? batch : batch.filter(({ vector }) => vector === undefined);
-    if (this.#request.mode === 'full' || wanted.length === 0) return new Map();
+    if (!this.#hasKnown || this.#request.mode === 'full' || wanted.length === 0) return new Map();
     const hashes = [...new Set(wanted.map(({ row }) => row.embeddedHash))];
     return this.#parts.store.vectorsByHash(this.#request.collection, hashes);
   }

@@ -139,7 +139,7 @@ describe('the first run of a repo', () => {
 
   it('that fails in its second reading does not wait for it either', async () => {
     // More than is embedded ahead.
-    await bench.tree.write(pythonFiles(3 * FILES));
+    await bench.tree.write(pythonFiles(6 * FILES));
     bench.beforeAnswer = () => new Promise<never>(() => undefined);
     const openSource = async (): Promise<FolderSource> => {
       const source = await FolderSource.open(bench.tree.root, bench.chunker);
@@ -153,7 +153,7 @@ describe('the first run of a repo', () => {
       return source;
     };
     await expect(bench.run('r1', { openSource })).rejects.toMatchObject({ code: 'source_not_found' });
-    expect(await bench.visibleCount()).toBe(3 * FILES);
+    expect(await bench.visibleCount()).toBe(6 * FILES);
   });
 
   it('is taken back whole when it is cancelled, and hidden when it is given up', async () => {

@@ -2,7 +2,7 @@ import { AppError, type ErrorCode } from '@embergate/contracts/errors.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { patientStore } from '../src/patient-store.ts';
-import { knownRows } from '../src/run-rows.ts';
+import { RunChunks } from '../src/run-chunks.ts';
 import { COLLECTION, createRunBench, pythonFiles, type RunBench } from './run-bench.ts';
 
 describe('a run whose store goes away', () => {
@@ -96,13 +96,16 @@ describe('a run whose store goes away', () => {
       },
     });
     const patience = { signal: new AbortController().signal, onWaiting: () => undefined, firstPauseMs: 1 };
-    const known = await knownRows(patientStore(breaking, patience), {
+    const chunks = new RunChunks({
       collection: COLLECTION,
       repo: 'sample',
       runId: 'two',
+      mode: 'incremental',
     });
+    await chunks.read(patientStore(breaking, patience));
     expect(broken).toBe(true);
-    expect(known.visible.size).toBe(40);
+    // Nothing has been found of them, so all are stale; those that were read twice are so once.
+    expect([...chunks.staleIds()]).toHaveLength(40);
   });
 
   it('lets go of what it reads as soon as it has read enough, so that no connection stays open', async () => {

@@ -8,6 +8,9 @@ export const LEAN_MEMORY = {
     MALLOC_ARENA_MAX: '2',
     MALLOC_MMAP_THRESHOLD_: '65536',
     MALLOC_TRIM_THRESHOLD_: '65536',
+    LANCE_FTS_PARTITION_SIZE: '64',
+    LANCE_DEFAULT_IO_BUFFER_SIZE: '33554432',
+    LANCE_IO_THREADS: '2',
   },
   nodeOptions: ['--max-semi-space-size=4'],
 } as const;
