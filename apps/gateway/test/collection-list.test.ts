@@ -1,8 +1,7 @@
 import { AppError, type ErrorCode } from '@embergate/contracts/errors.ts';
 import { collectionListSchema } from '@embergate/contracts/http-cluster.ts';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
-import type { OnUnreadable } from '@embergate/vector-store/readable-stamps.ts';
-import type { VectorStore } from '@embergate/vector-store/store.ts';
+import type { OnUnreadable, VectorStore } from '@embergate/vector-store/store.ts';
 import { expect, it } from 'vitest';
 import { collectionList, deleteCollectionHandler } from '../src/routes/collections.ts';
 
