@@ -80,7 +80,6 @@ it('a damaged one is named, whether others are there or not', async () => {
 it('a collection into which a job indexes is not deleted: the job would go on writing to it', async () => {
   const dropped: string[] = [];
   const store = {
-    getCollection: async (name: string) => ({ name }),
     dropCollection: async (name: string) => void dropped.push(name),
   } as unknown as VectorStore;
   const expectNoneIn = async (name: string): Promise<void> => {
