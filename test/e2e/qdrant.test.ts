@@ -1,76 +1,43 @@
-import type { AdoptionPreview } from '@embergate/contracts/adoption.ts';
 import { isEnded, type IndexJob } from '@embergate/contracts/index-job.ts';
-import { QdrantServer } from '@embergate/testing/qdrant-server.ts';
-import { RunningEmbergate, runEmbergate, temporaryFolder } from '@embergate/testing/running-embergate.ts';
-import { SAMPLE_FILES, writeFiles } from '@embergate/testing/sample-project.ts';
-import { StoreProxy } from '@embergate/testing/store-proxy.ts';
-import { connect } from '@embergate/vector-store-qdrant/connection.ts';
+import { runEmbergate } from '@embergate/testing/running-embergate.ts';
+import { writeFiles } from '@embergate/testing/sample-project.ts';
 import { DENSE, LEXICAL } from '@embergate/vector-store-qdrant/points.ts';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isSameVector } from '../chaos/campaign/direct-model.ts';
+import { QDRANT_BINARY, startOnQdrant, functions, type OnQdrant, type Page } from './on-qdrant.ts';
 
-// Path of a Qdrant server, which is no package: https://github.com/qdrant/qdrant/releases.
-const binary = process.env['QDRANT_BINARY'] ?? '';
-const MODEL = 'all-MiniLM-L6-v2';
-type Page = Awaited<ReturnType<ReturnType<typeof connect>['scroll']>>;
-const API_KEY = 'key-of-the-tests';
+interface Step {
+  at: (job: IndexJob) => boolean;
+  act: () => Promise<void> | void;
+}
 
-const functions = (count: number): Record<string, string> =>
-  Object.fromEntries(
-    Array.from({ length: count }, (_, n) => [
-      `pkg/f${n}.py`,
-      `def compute_${n}(values, offset=${n}):\n    """Adds ${n} to the sum of all values."""\n` +
-        `    total = sum(value * ${n} for value in values if value is not None)\n    return total + offset_${n}\n`,
-    ]),
-  );
-
-describe.skipIf(binary === '')('Embergate on a real Qdrant, the one at QDRANT_BINARY', () => {
-  let home: Awaited<ReturnType<typeof temporaryFolder>>;
-  let qdrant: QdrantServer;
-  let proxy: StoreProxy;
-  let embergate: RunningEmbergate;
-  let client: ReturnType<typeof connect>;
+describe.skipIf(QDRANT_BINARY === '')('Embergate on a real Qdrant, the one at QDRANT_BINARY', () => {
+  let on: OnQdrant;
+  let home: OnQdrant['home'];
+  let qdrant: OnQdrant['qdrant'];
+  let proxy: OnQdrant['proxy'];
+  let embergate: OnQdrant['embergate'];
+  let client: OnQdrant['client'];
   const large = () => join(home.path, 'large');
-  const sample = () => join(home.path, 'sample');
 
   beforeAll(async () => {
-    home = await temporaryFolder('qdrant');
+    on = await startOnQdrant();
+    ({ home, qdrant, proxy, embergate, client } = on);
     await writeFiles(large(), functions(800));
-    await writeFiles(sample(), SAMPLE_FILES);
-    const env = { QDRANT__SERVICE__API_KEY: API_KEY };
-    qdrant = await QdrantServer.start({ binary, folder: join(home.path, 'qdrant'), env });
-    proxy = await StoreProxy.start(qdrant.url);
-    client = connect({ url: qdrant.url, apiKey: API_KEY }, 60_000);
-    embergate = await RunningEmbergate.start({
-      source: sample(),
-      env: { QDRANT_URL: proxy.url, QDRANT_API_KEY: API_KEY, LOG_LEVEL: 'error' },
-    });
   });
-  afterAll(async () => {
-    await embergate?.dispose();
-    proxy?.close();
-    await qdrant?.kill();
-    await home?.remove();
-  });
+  afterAll(() => on?.stop());
 
   const create = (collection: string, path = large()): Promise<IndexJob> =>
     embergate.client.createIndexJob({ source: { type: 'directory', path }, collection, repo: 'code' });
-  /** Follows a job, and does something at the first state that is asked for. */
-  async function follow(
-    { id }: IndexJob,
-    at: (job: IndexJob) => boolean = () => false,
-    act: () => Promise<void> | void = () => undefined,
-  ): Promise<IndexJob & { waits: string[] }> {
-    const waits = new Set<string>();
-    let done = false;
+  /** Follows a job to its end, and does at each state that is asked for, in that order, what is to be done then. */
+  async function follow({ id }: IndexJob, ...steps: Step[]): Promise<IndexJob> {
+    const left = [...steps];
     for await (const job of embergate.client.watchIndexJob(id)) {
-      if (job.waitingFor !== null) waits.add(job.waitingFor);
-      if (!done && at(job)) {
-        done = true;
-        await act();
-      }
-      if (isEnded(job.state)) return { ...job, waits: [...waits] };
+      if (left[0]?.at(job)) await left.shift()?.act();
+      if (!isEnded(job.state)) continue;
+      expect(left, `${job.state}: ${job.error?.message}`).toEqual([]);
+      return job;
     }
     throw new Error('the job never ended');
   }
@@ -124,15 +91,13 @@ describe.skipIf(binary === '')('Embergate on a real Qdrant, the one at QDRANT_BI
     const undisturbed = await follow(await create('undisturbed'));
     const killed = await follow(
       await create('killed'),
-      ({ progress }) => progress.embedded > 250,
-      async () => {
-        await qdrant.kill();
-        await new Promise((resolve) => setTimeout(resolve, 3_000));
-        await qdrant.start();
+      { at: ({ progress }) => progress.embedded > 250, act: () => qdrant.kill() },
+      {
+        at: ({ waitingFor }) => waitingFor?.includes('the vector store') ?? false,
+        act: () => qdrant.start(),
       },
     );
     expect(killed).toMatchObject({ state: 'completed', error: null });
-    expect(killed.waits.join()).toMatch(/the vector store/);
     expect(killed.progress.embedded).toBe(undisturbed.progress.embedded);
     expect(await rowsOf('killed')).toHaveLength(800);
     await expectSameRows('killed', 'undisturbed');
@@ -141,7 +106,7 @@ describe.skipIf(binary === '')('Embergate on a real Qdrant, the one at QDRANT_BI
   it('that is slow is waited for: a job completes, a search ends by its deadline', async () => {
     proxy.delayMs = 5_000;
     try {
-      const job = await create('slow', sample());
+      const job = await create('slow', on.sample);
       const start = performance.now();
       await expect(
         embergate.client.search({ query: 'retry', collection: 'undisturbed', deadlineMs: 2_000 }),
@@ -167,11 +132,10 @@ describe.skipIf(binary === '')('Embergate on a real Qdrant, the one at QDRANT_BI
       isEmbedding && method === 'PUT' && /embergate_chunks_full\/points/.test(path);
     proxy.answer = (method, path) =>
       isWriteOfVectors(method, path) && ++writes > 1 ? { status: 500, error } : null;
-    const failed = await follow(
-      await create('full'),
-      ({ progress }) => progress.embedded > 0,
-      () => void (isEmbedding = true),
-    );
+    const failed = await follow(await create('full'), {
+      at: ({ progress }) => progress.embedded > 0,
+      act: () => void (isEmbedding = true),
+    });
     expect(failed).toMatchObject({ state: 'failed', error: { code: 'storage_full' } });
     proxy.answer = () => null;
     const next = await follow(await create('full'));
@@ -182,7 +146,7 @@ describe.skipIf(binary === '')('Embergate on a real Qdrant, the one at QDRANT_BI
 
   it('that limits what is asked of it is named, with what it allows', async () => {
     const { space } = await embergate.client.collection('default');
-    await follow(await create('strict', sample()));
+    await follow(await create('strict', on.sample));
     const place = 'embergate_chunks_strict';
     const strict = { enabled: true, upsert_max_batchsize: 2, max_query_limit: 5 };
     await client.updateCollection(place, { strict_mode_config: strict });
@@ -207,7 +171,7 @@ describe.skipIf(binary === '')('Embergate on a real Qdrant, the one at QDRANT_BI
   it('with a collection of another program under our name is told so, and leaves it alone', async () => {
     const place = 'embergate_chunks_taken';
     await client.createCollection(place, { vectors: { size: 7, distance: 'Dot' } });
-    expect(await follow(await create('taken', sample()))).toMatchObject({
+    expect(await follow(await create('taken', on.sample))).toMatchObject({
       error: { code: 'collection_foreign', message: expect.stringContaining(place) as string },
     });
     await expect(embergate.client.deleteCollection('taken')).rejects.toMatchObject({
@@ -215,107 +179,5 @@ describe.skipIf(binary === '')('Embergate on a real Qdrant, the one at QDRANT_BI
     });
     expect((await embergate.client.collections()).data.map(({ name }) => name)).not.toContain('taken');
     expect((await client.collectionExists(place)).exists).toBe(true);
-  });
-
-  describe('a collection that a notebook has filled', () => {
-    const texts = Object.entries(functions(120)).map(([path, text]) => ({ path, text }));
-    const before = { points: [] as Page['points'][0][] };
-    const all = async (): Promise<Page['points'][0][]> =>
-      (await client.scroll('qdrant_ecosystem', { limit: 1_000, with_payload: true, with_vector: true }))
-        .points;
-    const cli = (...args: string[]) =>
-      runEmbergate(['collections', 'adopt', ...args, '--url', embergate.url]);
-
-    beforeAll(async () => {
-      const { data } = await embergate.client.embeddings({
-        model: MODEL,
-        input: texts.map(({ text }) => text),
-      });
-      await client.createCollection('qdrant_ecosystem', { vectors: { size: 384, distance: 'Cosine' } });
-      const points = texts.map(({ path, text }, id) => ({
-        id,
-        vector: data[id]?.embedding as number[],
-        payload: {
-          page_content: text,
-          metadata: { source: path, lang: 'Python', ...(id >= 20 && { repo: id < 70 ? 'one' : 'two' }) },
-        },
-      }));
-      await client.upsert('qdrant_ecosystem', { wait: true, points });
-      before.points = await all();
-    });
-
-    it('is looked at first', async () => {
-      const { code, stdout } = await cli('notebook', '--from', 'qdrant_ecosystem', '--json');
-      const preview = JSON.parse(stdout) as AdoptionPreview;
-      expect(code).toBe(0);
-      expect(preview).toMatchObject({
-        points: 120,
-        fields: {
-          text: 'page_content',
-          path: 'metadata.source',
-          language: 'metadata.lang',
-          repo: 'metadata.repo',
-        },
-        problems: [],
-      });
-      expect(preview.repos.map(({ points }) => points).sort()).toEqual([20, 50, 50]);
-      expect(preview.agreement?.mean).toBeGreaterThan(0.999);
-      const shown = await cli('notebook', '--from', 'qdrant_ecosystem');
-      expect(shown.stdout).toContain('Go on with --yes');
-      await expect(embergate.client.collection('notebook')).rejects.toMatchObject({
-        code: 'collection_not_found',
-      });
-    });
-
-    it('is searched by meaning, by words and by repo without being embedded, and stays as it is', async () => {
-      const { code, stderr } = await cli('notebook', '--from', 'qdrant_ecosystem', '--yes');
-      expect({ code, stderr }).toMatchObject({ code: 0 });
-      const { chunks, repos, spaceId } = await embergate.client.collection('notebook');
-      expect({ chunks, repos: repos.map(({ name }) => name).sort() }).toEqual({
-        ...{ chunks: 120, repos: ['one', 'qdrant_ecosystem', 'two'] },
-      });
-      expect(spaceId).toBe((await embergate.client.collection('default')).spaceId);
-      for (const mode of ['dense', 'lexical', 'hybrid'] as const) {
-        const query = mode === 'dense' ? (texts[77]?.text ?? '') : 'compute_77';
-        const { results } = await embergate.client.search({ query, collection: 'notebook', mode });
-        expect(results[0]).toMatchObject({
-          path: 'pkg/f77.py',
-          repo: 'two',
-          language: 'python',
-          startLine: 1,
-        });
-      }
-      const inOne = { query: 'sum of values', collection: 'notebook', filter: { repo: ['one'] } };
-      const { results } = await embergate.client.search(inOne);
-      expect(new Set(results.map(({ repo }) => repo))).toEqual(new Set(['one']));
-      expect(await all()).toEqual(before.points);
-      const jobs = (await embergate.client.indexJobs()).filter(({ collection }) => collection === 'notebook');
-      expect(jobs.map(({ progress }) => progress.embedded)).toEqual([0, 0, 0]);
-    });
-
-    it('is refused where another model made it, whatever its dimensions', async () => {
-      await client.createCollection('random', { vectors: { size: 384, distance: 'Cosine' } });
-      const points = texts.map(({ text }, id) => ({
-        id,
-        vector: Array.from({ length: 384 }, (_, at) => Math.sin(at * (id + 1))),
-        payload: { text },
-      }));
-      await client.upsert('random', { wait: true, points });
-      const refused = await cli('random', '--from', 'random', '--yes');
-      expect(refused).toMatchObject({
-        code: 1,
-        stderr: expect.stringMatching(/space_mismatch: .*another model/) as string,
-      });
-      await client.createCollection('narrow', { vectors: { size: 7, distance: 'Cosine' } });
-      await client.upsert('narrow', {
-        wait: true,
-        points: [{ id: 1, vector: [1, 0, 0, 0, 0, 0, 0], payload: { text: 'x' } }],
-      });
-      const narrow = await cli('narrow', '--from', 'narrow', '--yes');
-      expect(narrow).toMatchObject({
-        code: 1,
-        stderr: expect.stringMatching(/space_mismatch: .*7 dimensions/) as string,
-      });
-    });
   });
 });

@@ -1,8 +1,7 @@
 import { AppError, type ErrorCode } from '@embergate/contracts/errors.ts';
 import { collectionListSchema } from '@embergate/contracts/http-cluster.ts';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
-import type { OnUnreadable } from '@embergate/vector-store/readable-stamps.ts';
-import type { VectorStore } from '@embergate/vector-store/store.ts';
+import type { OnUnreadable, VectorStore } from '@embergate/vector-store/store.ts';
 import { expect, it } from 'vitest';
 import { collectionList, deleteCollectionHandler } from '../src/routes/collections.ts';
 
@@ -81,7 +80,6 @@ it('a damaged one is named, whether others are there or not', async () => {
 it('a collection into which a job indexes is not deleted: the job would go on writing to it', async () => {
   const dropped: string[] = [];
   const store = {
-    getCollection: async (name: string) => ({ name }),
     dropCollection: async (name: string) => void dropped.push(name),
   } as unknown as VectorStore;
   const expectNoneIn = async (name: string): Promise<void> => {

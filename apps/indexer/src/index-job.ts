@@ -60,10 +60,19 @@ export const indexJobHandler =
         });
         throw error;
       }
-      const undone = await work.undo();
-      await telling.tell({ state: undone ? 'cancelled' : 'completed' });
+      await telling.tell({ state: (await undone(work, parts.log, task)) ? 'cancelled' : 'completed' });
     }
   };
+
+/** Where the store is away, a job ends as it was asked to: what it wrote is taken back by the sweep, as of any job that has ended. */
+async function undone(work: JobWork, log: Logger, { jobId }: IndexTask): Promise<boolean> {
+  try {
+    return await work.undo();
+  } catch (why) {
+    log.warn({ err: why, jobId }, 'what the cancelled job wrote is left to the sweep');
+    return true;
+  }
+}
 
 function tellingOf(log: Logger, { jobId, report }: IndexTask): Telling {
   let last: IndexReport = {

@@ -1,6 +1,7 @@
 import { AppError } from '@embergate/contracts/errors.ts';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import type { IndexProgress, SkippedFile } from '@embergate/contracts/index-job.ts';
+import { watchedStore } from '@embergate/testing/watched-store.ts';
 import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { moveCollection, type MoveParts, type MoveRequest } from '../src/move-collection.ts';
@@ -93,16 +94,12 @@ describe('a collection that moves to another space', () => {
 
   it('whose store goes away in the middle of the pages embeds nothing twice, and counts nothing twice', async () => {
     let breaks = 1;
-    const breaking = new Proxy(bench.store, {
-      get: (target, name) => {
-        if (name !== 'visibleRows')
-          return (Reflect.get(target, name, target) as () => unknown).bind?.(target);
-        return async function* (collection: string) {
-          for await (const page of target.visibleRows(collection)) {
-            yield page;
-            if (breaks-- > 0) throw new AppError('store_down', 'away');
-          }
-        };
+    const breaking = watchedStore(bench.store, {
+      visibleRows: async function* (collection) {
+        for await (const page of bench.store.visibleRows(collection)) {
+          yield page;
+          if (breaks-- > 0) throw new AppError('store_down', 'away');
+        }
       },
     });
     const patience = { signal: new AbortController().signal, onWaiting: () => undefined, firstPauseMs: 1 };

@@ -1,4 +1,4 @@
-import type { VectorStore } from '@embergate/vector-store/store.ts';
+import { watchedStore } from '@embergate/testing/watched-store.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FolderSource } from '../src/folder-source.ts';
 import { createRunBench, pythonFile, pythonFiles, type RunBench } from './run-bench.ts';
@@ -11,24 +11,11 @@ describe('an index run', () => {
   });
   afterEach(() => bench.remove());
 
-  /** The bench's own store, told of each call by name, with one method replaced. */
-  const watched = (onCall: (name: string) => void, replaced: Partial<VectorStore> = {}): VectorStore =>
-    new Proxy(bench.store, {
-      get: (target, name) => {
-        const member: unknown = Reflect.get(name in replaced ? replaced : target, name);
-        if (typeof member !== 'function') return member;
-        return (...args: unknown[]) => {
-          onCall(String(name));
-          return Reflect.apply(member, target, args) as unknown;
-        };
-      },
-    });
-
   it('of a repo that is known reads its rows before and after, and looks for no rows without vectors', async () => {
     const calls: string[] = [];
     await bench.tree.write({ 'src/new.py': pythonFile('fresh') });
     await bench.runOn(
-      watched((name) => calls.push(name)),
+      watchedStore(bench.store, {}, (name) => calls.push(name)),
       'r2',
     );
     const count = (name: string): number => calls.filter((one) => one === name).length;
@@ -38,7 +25,7 @@ describe('an index run', () => {
 
   it('whose rows the store has lost on the way publishes nothing and says how many', async () => {
     await bench.tree.write({ 'src/new.py': pythonFile('fresh') });
-    const losing = watched(() => undefined, { upsertRows: () => Promise.resolve() });
+    const losing = watchedStore(bench.store, { upsertRows: () => Promise.resolve() });
     await expect(bench.runOn(losing, 'r2')).rejects.toMatchObject({
       code: 'index_failed',
       message: 'The store holds 3 chunks where 4 were found; nothing was published.',
@@ -48,7 +35,7 @@ describe('an index run', () => {
 
   it('makes its collection once more where another job found it empty and dropped it as this one began', async () => {
     let drops = 1;
-    const dropping = watched(() => undefined, {
+    const dropping = watchedStore(bench.store, {
       clearRemovedMarks: async (collection, runId) => {
         if (drops-- > 0) await bench.store.dropCollection(collection);
         await bench.store.clearRemovedMarks(collection, runId);

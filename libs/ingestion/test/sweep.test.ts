@@ -1,4 +1,5 @@
 import { AppError } from '@embergate/contracts/errors.ts';
+import { watchedStore } from '@embergate/testing/watched-store.ts';
 import { rm } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { abandonOrphans, abandonRun, sweep, undoRun } from '../src/sweep.ts';
@@ -120,16 +121,11 @@ describe('undoing a run', () => {
 
   it('that was the first leaves the collection alone where another job has begun in it meanwhile', async () => {
     await bench.runUntilPublishing('r1');
-    const slow = new Proxy(bench.store, {
-      get: (target, name) => {
-        const member: unknown = Reflect.get(target, name);
-        if (name === 'countByRepo')
-          return async (collection: string) => {
-            const counts = await target.countByRepo(collection);
-            await bench.run('others', { repo: 'other' });
-            return counts;
-          };
-        return typeof member === 'function' ? (member.bind(target) as unknown) : member;
+    const slow = watchedStore(bench.store, {
+      countByRepo: async (collection) => {
+        const counts = await bench.store.countByRepo(collection);
+        await bench.run('others', { repo: 'other' });
+        return counts;
       },
     });
     await undoRun(slow, { collection: COLLECTION, runId: 'r1' });

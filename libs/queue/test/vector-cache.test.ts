@@ -1,13 +1,8 @@
-import {
-  decodeCachedVector,
-  encodeCachedVector,
-  type CachedVector,
-} from '@embergate/contracts/cached-vector.ts';
+import { encodeCachedVector, type CachedVector } from '@embergate/contracts/cached-vector.ts';
 import { createLogger } from '@embergate/platform/logs.ts';
 import { eventually } from '@embergate/testing/eventually.ts';
 import { descendantsOf } from '@embergate/testing/processes.ts';
 import { temporaryFolder } from '@embergate/testing/running-embergate.ts';
-import fc from 'fast-check';
 import { randomBytes, randomInt } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
 import { connectRedis, type Redis } from '../src/connection.ts';
@@ -30,34 +25,6 @@ const entryOf = (dimensions: number, value = 0.5): CachedVector => ({
   device: 'cuda',
   reason: null,
   madeAt: 1_800_000_000_000,
-});
-
-describe('a cached vector as bytes', () => {
-  it('comes back to the last bit, with who made it', () => {
-    const entries = fc.record({
-      vector: fc.float32Array({ minLength: 1, noNaN: true, noDefaultInfinity: true }),
-      tier: fc.constantFrom('gpu', 'remote', 'cpu'),
-      variant: fc.string({ unit: 'grapheme' }),
-      device: fc.string({ unit: 'grapheme' }),
-      reason: fc.option(fc.string({ unit: 'grapheme' })),
-      madeAt: fc.nat(),
-    });
-    fc.assert(
-      fc.property(entries, (entry) => {
-        const decoded = decodeCachedVector(encodeCachedVector(entry));
-        expect(decoded).toEqual(entry);
-        expect(decoded.vector.buffer.byteLength).toBe(entry.vector.byteLength);
-      }),
-    );
-  });
-
-  it('is refused when a byte is missing or too many, or when a number is none', () => {
-    const frame = encodeCachedVector(entryOf(8));
-    for (let length = 0; length < frame.length; length++)
-      expect(() => decodeCachedVector(frame.subarray(0, length))).toThrow();
-    expect(() => decodeCachedVector(Buffer.concat([frame, Buffer.alloc(4)]))).toThrow();
-    expect(() => decodeCachedVector(encodeCachedVector(entryOf(8, NaN)))).toThrow();
-  });
 });
 
 describe('query embeddings that gateways share through Redis', () => {

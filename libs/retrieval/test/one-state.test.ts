@@ -1,14 +1,9 @@
 import { searchRequestSchema } from '@embergate/contracts/http-search.ts';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
+import { watchedStore } from '@embergate/testing/watched-store.ts';
 import { createLanceDbStore } from '@embergate/vector-store-lancedb/lancedb-store.ts';
 import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
-import type {
-  ChunkRow,
-  RunRecord,
-  RunState,
-  SearchOptions,
-  VectorStore,
-} from '@embergate/vector-store/store.ts';
+import type { ChunkRow, RunRecord, RunState, VectorStore } from '@embergate/vector-store/store.ts';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -61,15 +56,11 @@ afterEach(async () => {
 
 it('a run that is published while the query is embedded is seen by full text and by vectors, or by neither', async () => {
   const fullText = Promise.withResolvers<void>();
-  const watched = new Proxy(store, {
-    get: (target, name) => {
-      if (name !== 'searchLexical')
-        return (Reflect.get(target, name, target) as (() => unknown) | undefined)?.bind?.(target);
-      return async (collection: string, query: string, options: SearchOptions) => {
-        const found = await target.searchLexical(collection, query, options);
-        fullText.resolve();
-        return found;
-      };
+  const watched = watchedStore(store, {
+    searchLexical: async (collection, query, options) => {
+      const found = await store.searchLexical(collection, query, options);
+      fullText.resolve();
+      return found;
     },
   });
   const report = {

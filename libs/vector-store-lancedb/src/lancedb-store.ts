@@ -3,7 +3,7 @@ import { connect, Session } from '@lancedb/lancedb';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { queryTerms } from '@embergate/vector-store/lexical-text.ts';
 import { rowsPerPage } from '@embergate/vector-store/pages.ts';
-import { readableStamps, type OnUnreadable } from '@embergate/vector-store/readable-stamps.ts';
+import { readableStamps } from '@embergate/vector-store/readable-stamps.ts';
 import { checkDimensions, checkSpaceId, checkSpaces, checkVectors } from '@embergate/vector-store/spaces.ts';
 import type {
   ChunkRow,
@@ -12,6 +12,7 @@ import type {
   CollectionSpaces,
   CollectionStamp,
   DenseSearchOptions,
+  OnUnreadable,
   RepoCount,
   RunRecord,
   SampledRow,

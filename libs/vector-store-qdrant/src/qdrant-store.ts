@@ -1,7 +1,6 @@
 import type { Schemas } from '@qdrant/js-client-rest';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { queryTerms } from '@embergate/vector-store/lexical-text.ts';
-import type { OnUnreadable } from '@embergate/vector-store/readable-stamps.ts';
 import { checkDimensions, checkSpaceId, checkSpaces, checkVectors } from '@embergate/vector-store/spaces.ts';
 import type {
   ChunkRow,
@@ -10,6 +9,7 @@ import type {
   CollectionSpaces,
   CollectionStamp,
   DenseSearchOptions,
+  OnUnreadable,
   RepoCount,
   RunRecord,
   SampledRow,

@@ -1,6 +1,11 @@
-import { readableStamps, type OnUnreadable } from '@embergate/vector-store/readable-stamps.ts';
+import { readableStamps } from '@embergate/vector-store/readable-stamps.ts';
 import { checkSpaces } from '@embergate/vector-store/spaces.ts';
-import type { CollectionSpaces, CollectionStamp, Successor } from '@embergate/vector-store/store.ts';
+import type {
+  CollectionSpaces,
+  CollectionStamp,
+  OnUnreadable,
+  Successor,
+} from '@embergate/vector-store/store.ts';
 import * as names from '@embergate/vector-store/successor.ts';
 import { createChunkCollection, placesIn, readStamp } from './collections.ts';
 import { collectionNotFound } from './failures.ts';

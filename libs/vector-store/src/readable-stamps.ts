@@ -1,8 +1,5 @@
-import { toAppError, type AppError } from '@embergate/contracts/errors.ts';
-import type { CollectionStamp } from './store.ts';
-
-/** Told of a collection that is there and cannot be read. */
-export type OnUnreadable = (name: string, error: AppError) => void;
+import { toAppError } from '@embergate/contracts/errors.ts';
+import type { CollectionStamp, OnUnreadable } from './store.ts';
 
 interface StampReading {
   /** Null, or `collection_not_found`, for what is none of ours or was dropped in between. */

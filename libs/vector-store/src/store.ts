@@ -1,6 +1,6 @@
+import type { AppError } from '@embergate/contracts/errors.ts';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import type { SearchFilter } from '@embergate/contracts/http-search.ts';
-import type { OnUnreadable } from './readable-stamps.ts';
 
 /**
  * One chunk of source text with its vector.
@@ -121,6 +121,9 @@ export interface DenseSearchOptions extends SearchOptions {
   /** That space's id: where the collection has moved since it was asked, `space_mismatch`, also between spaces of equal dimension. */
   spaceId?: string;
 }
+
+/** Told of a collection that is there and cannot be read. */
+export type OnUnreadable = (name: string, error: AppError) => void;
 
 /**
  * Where chunks live. Every adapter passes the suite in conformance.ts.
