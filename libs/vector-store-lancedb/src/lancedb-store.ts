@@ -28,7 +28,7 @@ import * as chunks from './chunk-table.ts';
 import * as vectors from './chunk-vectors.ts';
 import { CollectionTables, type FolderTables } from './collection-tables.ts';
 import { toStoreError } from './failures.ts';
-import { allowMissingVectors, compact, isWorthOptimizing } from './maintenance.ts';
+import { allowMissingVectors, compact, keepUp } from './maintenance.ts';
 import { Pointers } from './pointers.ts';
 import { RepoCounts } from './repo-counts.ts';
 import { toArrowTable } from './rows.ts';
@@ -267,10 +267,8 @@ class LanceDbStore implements VectorStore {
     const { keepReplacedMs = DEFAULT_KEEP_REPLACED_MS, waitingRows } = this.#options;
     return this.#tables.write(collection, async (table) => {
       const deletedRows = this.#deleted.get(collection) ?? 0;
-      if (await isWorthOptimizing(table, { waitingRows, deletedRows })) {
-        await compact(table, keepReplacedMs);
-        this.#deleted.delete(collection);
-      }
+      const isCompacted = await keepUp(table, { waitingRows, deletedRows, keepMs: keepReplacedMs });
+      if (isCompacted) this.#deleted.delete(collection);
       await compact(this.#folder.runs.table, keepReplacedMs);
       await compact(this.#folder.pointers.table, keepReplacedMs);
     });

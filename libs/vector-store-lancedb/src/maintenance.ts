@@ -17,7 +17,12 @@ export async function createIndexes(table: Table): Promise<void> {
     await table.createIndex(column, { config: Index.bitmap() });
   }
   for (const column of ['id', 'embeddedHash']) await table.createIndex(column, { config: Index.btree() });
-  const fullText = Index.fts({
+  await indexText(table);
+}
+
+/** Builds the full-text index, anew where there is one; until it is built, searches use the old one. */
+async function indexText(table: Table): Promise<void> {
+  const config = Index.fts({
     baseTokenizer: 'whitespace',
     withPosition: false,
     lowercase: false,
@@ -26,7 +31,7 @@ export async function createIndexes(table: Table): Promise<void> {
     asciiFolding: false,
     maxTokenLength: 128,
   });
-  await table.createIndex('lexicalText', { config: fullText });
+  await table.createIndex('lexicalText', { config, replace: true });
 }
 
 /** Lets a table hold rows without a vector; those that were made by earlier versions did not. */
@@ -39,29 +44,38 @@ export async function allowMissingVectors(table: Table): Promise<void> {
 }
 
 /** Fragments of a table: each write leaves one, each search opens all. */
-const MAX_FRAGMENTS = 32;
+const MAX_FRAGMENTS = 64;
 
 /** What may wait grows with the table, so that what is written grows with the change and not with the table. */
 const mayWait = (rows: number): number => Math.max(1_000, rows / 20);
 
+interface Upkeep {
+  /** Rows that may wait; default: a twentieth of the table, 1,000 at least. */
+  waitingRows: number | undefined;
+  deletedRows: number;
+  /** See {@link compact}. */
+  keepMs: number;
+}
+
 /**
- * Whether optimizing pays. It rewrites all fragments of less than a million rows, vectors included (LanceDB's API has no
- * way to bring only the indexes up to date), so that after a re-index of few files it is better left for later; with one
- * fragment it only deletes old versions and is cheap.
- * Limits: `waitingRows` (default: a twentieth of the table, 1,000 at least) not in the full-text index, or as many
- * `deletedRows`, whose space would be kept. Each that waits costs a lexical search some 12 microseconds, as ten rows of
- * a table cost a dense one.
+ * What pays of two things, after a re-index of few files none:
+ *
+ * - the full-text index anew, with more rows than may wait outside of it: each costs a lexical search some 12 microseconds. LanceDB's own
+ *   way to bring it up to date merges into it, and takes longer and more memory than a new one (docs/benchmarks.md, "Memory");
+ * - compaction, with more than {@link MAX_FRAGMENTS}, as many deleted rows as may wait, whose space would be kept, or a single fragment,
+ *   when it only deletes old versions. It rewrites all fragments of less than a million rows, vectors included.
+ *
+ * @returns whether deleted rows have gone.
  */
-export async function isWorthOptimizing(
-  table: Table,
-  { deletedRows, waitingRows }: { deletedRows: number; waitingRows: number | undefined },
-): Promise<boolean> {
+export async function keepUp(table: Table, { waitingRows, deletedRows, keepMs }: Upkeep): Promise<boolean> {
   const { numRows, fragmentStats } = await table.stats();
   const most = waitingRows ?? mayWait(numRows);
-  if (deletedRows > most) return true;
   const index = await table.indexStats('lexicalText_idx');
-  if (index === undefined || index.numUnindexedRows > most) return true;
-  return fragmentStats.numFragments <= 1 || fragmentStats.numFragments > MAX_FRAGMENTS;
+  if (index === undefined || index.numUnindexedRows > most) await retryingConflicts(() => indexText(table));
+  const { numFragments } = fragmentStats;
+  const isWorthCompacting = deletedRows > most || numFragments <= 1 || numFragments > MAX_FRAGMENTS;
+  if (isWorthCompacting) await compact(table, keepMs);
+  return isWorthCompacting;
 }
 
 /** Merges small files, brings indexes up to date, and deletes versions that nobody has read from for `keepMs`. */
