@@ -9,6 +9,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const MODEL = 'all-MiniLM-L6-v2';
+/** Of the indexer and of the export: with another one, the folder's chunks would not be those of the import. */
+const MAX_CHARS = 300;
+const SIZE = { CHUNK_MAX_CHARS: String(MAX_CHARS) };
 const QUERIES = [
   'retry with backoff',
   'split a header line',
@@ -29,9 +32,9 @@ describe('a project that is exported, embedded elsewhere and imported', () => {
     project = join(folder.path, 'project');
     out = join(folder.path, 'export');
     await writeSampleProject(project);
-    embergate = await RunningEmbergate.start({ source: project });
+    embergate = await RunningEmbergate.start({ source: project, env: SIZE });
     // The description of a model of the catalog is enough: its files need not be there.
-    const empty = { env: { MODEL_DIR: join(folder.path, 'no-models') } };
+    const empty = { env: { ...SIZE, MODEL_DIR: join(folder.path, 'no-models') } };
     const exported = await runEmbergate(['chunks', 'export', project, '--out', out, '--json'], empty);
     expect(exported).toMatchObject({ code: 0 });
     described = JSON.parse(exported.stdout);
@@ -42,10 +45,13 @@ describe('a project that is exported, embedded elsewhere and imported', () => {
     await folder?.remove();
   });
 
+  async function exportedChunks(): Promise<ExportedChunk[]> {
+    const lines = (await readFile(join(out, 'chunks.jsonl'), 'utf8')).trimEnd().split('\n');
+    return lines.map((line) => JSON.parse(line) as ExportedChunk);
+  }
   /** What stands for the machine elsewhere. */
   async function embed(): Promise<void> {
-    const lines = (await readFile(join(out, 'chunks.jsonl'), 'utf8')).trimEnd().split('\n');
-    const input = lines.map((line) => (JSON.parse(line) as ExportedChunk).embeddedText);
+    const input = (await exportedChunks()).map(({ embeddedText }) => embeddedText);
     const { data } = await embergate.client.embeddings({ model: MODEL, input });
     await writeFile(join(out, 'vectors.npy'), npyOf(data.map(({ embedding }) => embedding as number[])));
   }
@@ -67,6 +73,11 @@ describe('a project that is exported, embedded elsewhere and imported', () => {
         answer?.results.map(({ score, ...chunk }) => ({ ...chunk, score: score.toFixed(4) }));
       expect(known(there)).toEqual(known(here));
     }
+  });
+
+  it('is in pieces of the size that was chosen', async () => {
+    const lengths = (await exportedChunks()).map(({ text }) => text.length);
+    expect(Math.max(...lengths)).toBeLessThanOrEqual(MAX_CHARS);
   });
 
   it('is indexed again from its folder without the model', async () => {

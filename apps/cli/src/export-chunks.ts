@@ -19,6 +19,8 @@ interface ExportFolderOptions {
   out: string;
   repo: string;
   model: { name: string; options: FindOptions };
+  /** As the indexer's. */
+  chunkMaxChars: number | undefined;
   signal: AbortSignal;
 }
 
@@ -28,6 +30,7 @@ export async function exportFolder({
   out,
   repo,
   model,
+  chunkMaxChars,
   signal,
 }: ExportFolderOptions): Promise<ChunkExport> {
   if (!repoNameSchema.safeParse(repo).success)
@@ -42,7 +45,7 @@ export async function exportFolder({
     { stream, format: '[{bar}] {percentage}% | {chunks} chunks, {files} files', hideCursor: true },
     cliProgress.Presets.shades_classic,
   );
-  const chunker = await createChunker({ maxChars: chunkCharsFor(maxTokens) });
+  const chunker = await createChunker({ maxChars: chunkCharsFor(maxTokens, chunkMaxChars) });
   try {
     const source = await FolderSource.open(root, chunker);
     if (stream.isTTY) bar.start(1, 0, { chunks: 0, files: 0 });

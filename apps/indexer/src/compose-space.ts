@@ -24,6 +24,8 @@ export interface SharedParts {
   workers: HeartbeatWatch;
   modelDir: string;
   catalogFile: string | undefined;
+  /** UTF-16 code units of a chunk at most; undefined: as many as suit each model. */
+  chunkMaxChars: number | undefined;
 }
 
 interface SpaceModel {
@@ -35,13 +37,13 @@ interface SpaceModel {
 
 /** Makes ready what cuts and embeds code for one model. Errors: those of the model. */
 export async function composeSpace(
-  { log, lifecycle, redis, clock, sender, workers, modelDir, catalogFile }: SharedParts,
+  { log, lifecycle, redis, clock, sender, workers, modelDir, catalogFile, chunkMaxChars }: SharedParts,
   { model: name, dimensions, tiers }: SpaceModel,
 ): Promise<IndexedSpace> {
   const model = await findModel(name, { modelDir, catalogFile, dimensions });
   const { space, maxTokens, tokenizerPath } = model;
   const tokenizer = await loadTokenizer(tokenizerPath, { maxTokens });
-  const chunker = await createChunker({ maxChars: chunkCharsFor(maxTokens) });
+  const chunker = await createChunker({ maxChars: chunkCharsFor(maxTokens, chunkMaxChars) });
   lifecycle.onClose('chunker', () => chunker.close());
   const ledger = new DemandLedger(redis, clock, spaceId(space));
   const onMissed = (tier: TierName): void => ledger.wantBulk(tier);

@@ -27,6 +27,7 @@ export interface IndexerParts {
   model: string;
   modelDir: string;
   catalogFile: string | undefined;
+  chunkMaxChars: number | undefined;
   /** Fewer than the model makes. */
   dimensions: number | undefined;
   tiers: readonly TierName[];

@@ -49,6 +49,7 @@ await runProcess({
       tiers: config.EMBEDDING_TIERS,
       otherModels: config.OTHER_EMBEDDING_MODELS,
       concurrency: config.INDEX_CONCURRENCY,
+      chunkMaxChars: config.CHUNK_MAX_CHARS,
       cloneLimits: { megabytes: config.GIT_CLONE_MAX_MB, seconds: config.GIT_CLONE_TIMEOUT_S },
       minCosine: config.ALIGNMENT_MIN_COSINE,
       clonesDir: join(config.DATA_DIR, 'clones'),

@@ -113,6 +113,7 @@ export const gatewaySettings = {
 
 export const indexerSettings = {
   INDEX_CONCURRENCY: integer(1, 16).default(2),
+  CHUNK_MAX_CHARS: integer(200, 16_000).optional(),
   GIT_CLONE_MAX_MB: integer(1, 1_000_000).default(4_096),
   GIT_CLONE_TIMEOUT_S: integer(1, 86_400).default(600),
 };

@@ -48,6 +48,7 @@ function exportCommand(context: CliContext): Command {
         out: resolve(out),
         repo: repo ?? (basename(root) || 'root'),
         model: { name: context.config.EMBEDDING_MODEL, options: findOptionsOf(context) },
+        chunkMaxChars: context.config.CHUNK_MAX_CHARS,
         signal: context.signal,
       });
       if (json) return printJson({ folder: resolve(out), ...written });
