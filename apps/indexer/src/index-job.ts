@@ -1,3 +1,4 @@
+import { toAppError } from '@embergate/contracts/errors.ts';
 import { emptyProgress, type IndexReport } from '@embergate/contracts/index-job.ts';
 import { moveCollection } from '@embergate/ingestion/move-collection.ts';
 import { patientStore } from '@embergate/ingestion/patient-store.ts';
@@ -31,6 +32,8 @@ export interface Telling {
   onProgress: ProgressListener;
   /** Told what has to come back before a part of the job goes on, and null once it has. */
   onWaiting: (waiter: Waiter, what: string | null) => void;
+  /** The job may have been published already. */
+  isPublishing: () => boolean;
 }
 
 /** Works on one index job: an index run of its source, or a move of its collection; tells how far it is. */
@@ -60,15 +63,23 @@ export const indexJobHandler =
         });
         throw error;
       }
-      await telling.tell({ state: (await undone(work, parts.log, task)) ? 'cancelled' : 'completed' });
+      const isUndone = await undone(work, { log: parts.log, task, telling });
+      await telling.tell({ state: isUndone ? 'cancelled' : 'completed' });
     }
   };
 
-/** Where the store is away, a job ends as it was asked to: what it wrote is taken back by the sweep, as of any job that has ended. */
-async function undone(work: JobWork, log: Logger, { jobId }: IndexTask): Promise<boolean> {
+/**
+ * Where the store is away, a job ends as it was asked to: what it wrote is taken back by the sweep, as of any job that has ended. Not one
+ * that was about to publish: the write that did so may have arrived without an answer.
+ */
+async function undone(
+  work: JobWork,
+  { log, task: { jobId }, telling }: { log: Logger; task: IndexTask; telling: Telling },
+): Promise<boolean> {
   try {
     return await work.undo();
   } catch (why) {
+    if (telling.isPublishing() || !toAppError(why).kind.retryable) throw why;
     log.warn({ err: why, jobId }, 'what the cancelled job wrote is left to the sweep');
     return true;
   }
@@ -99,7 +110,7 @@ function tellingOf(log: Logger, { jobId, report }: IndexTask): Telling {
     // Several batches of a job wait for the same worker.
     if (waitingFor !== last.waitingFor) tellSoon({ waitingFor });
   };
-  return { tell, tellSoon, onProgress, onWaiting };
+  return { tell, tellSoon, onProgress, onWaiting, isPublishing: () => last.state === 'publishing' };
 }
 
 /** The store of a job's work: while it is away the job waits, and says so. */

@@ -35,7 +35,10 @@ describe('a job that is cancelled while the store is away', () => {
   async function cancelWhileAway(source: object): Promise<IndexReport | undefined> {
     const away = () => Promise.reject(new AppError('store_down', 'away'));
     const gone = watchedStore(store, {
-      ...{ getCollection: away, listRuns: away, dropSuccessor: away, createSuccessor: away },
+      getCollection: away,
+      listRuns: away,
+      dropSuccessor: away,
+      createSuccessor: away,
     });
     const cancel = new AbortController();
     const said: IndexReport[] = [];

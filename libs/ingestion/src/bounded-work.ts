@@ -17,7 +17,7 @@ export class BoundedWork {
     this.throwFailure();
   }
 
-  /** Begins, now or in its turn. @returns false where as much as may is waiting, or something has failed. */
+  /** Begins, now or in its turn. @returns false where as much waits as may, or something has failed. */
   offer(work: () => Promise<void>, { mostWaiting }: { mostWaiting: number }): boolean {
     if (this.#failure) return false;
     if (this.#underWay.size < this.#most) this.#start(work);
@@ -26,12 +26,12 @@ export class BoundedWork {
     return true;
   }
 
-  /** Waits for all that was begun, whether it fails or not. */
+  /** Waits for all that was begun, or waits to be, whether it fails or not. */
   async settled(): Promise<void> {
     while (this.#underWay.size > 0) await Promise.all(this.#underWay);
   }
 
-  /** Waits for all that was begun. */
+  /** Waits for all that was begun, or waits to be. */
   async finish(): Promise<void> {
     await this.settled();
     this.throwFailure();

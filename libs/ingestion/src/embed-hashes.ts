@@ -22,6 +22,8 @@ export async function embedHashes(
   const sorted = [...texts]
     .map(([hash, text]) => ({ hash, text, ids: tokenize(text) }))
     .sort((a, b) => b.ids.length - a.ids.length);
+  // Known vectors were looked for meanwhile.
+  signal.throwIfAborted();
   const made = await embed(
     sorted.map(({ ids }) => ids),
     {

@@ -118,7 +118,8 @@ async function publishRun(
   const signal = AbortSignal.any([request.signal, failing.signal]);
   const read = async (embed: 'now' | 'later'): Promise<RunPass> => {
     await chunks.read(store);
-    const options = { chunks, progress, embed, ahead, failing, hasKnown };
+    // By its second reading a run has made vectors itself.
+    const options = { chunks, progress, embed, ahead, failing, hasKnown: hasKnown || embed === 'now' };
     const pass = new RunPass(parts, { ...request, signal }, options);
     await pass.addNewChunks(source);
     return pass;

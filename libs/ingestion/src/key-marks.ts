@@ -10,7 +10,7 @@ export const isKey = (text: string): boolean => KEY.test(text);
 
 /**
  * Marks (bits below 0x80) and a tag (a number up to {@link MOST_TAG}, 0 at first) for each of many keys of 128 bits, in 40 to 80 bytes a
- * key, where a string in a Map takes some 200. Keys are never taken out. Open addressing with linear probing: keys are parts of a sha256, so their own first bits are the hash.
+ * key, where a string in a Map takes some 200. Keys are never taken out, and must be such as {@link isKey} says. Open addressing with linear probing: keys are parts of a sha256, so their own first bits are the hash.
  */
 export class KeyMarks {
   #words = new Uint32Array(FIRST_SLOTS * WORDS);

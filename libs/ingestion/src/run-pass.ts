@@ -22,7 +22,7 @@ interface NewChunk {
 
 /** Chunks that are looked up, embedded and written together: enough to sort by length, little enough for memory. */
 const BATCH_CHUNKS = 256;
-/** Without vectors, more of them: each write makes the next one slower, and a search too. */
+/** Without any vectors, more of them, but for the first, which the model waits for: each write makes the next one slower, and a search too. */
 const TEXT_BATCH_CHUNKS = 1_024;
 /** Chunks of the chunker are a tenth of it together; those that were made elsewhere may be long. */
 const BATCH_CHARACTERS = 4 * 2 ** 20;
@@ -42,7 +42,7 @@ interface RunPassOptions {
   /** `later`: what has no vector is written without one, for full text; what `ahead` does not take, a later reading finds and embeds. */
   embed: 'now' | 'later';
   ahead: EmbedAhead;
-  /** Vectors are looked for in the collection before the model is asked: one more scan of what has been written, for each batch. */
+  /** Vectors of the same texts may be in the collection, and are looked for: one more scan of what has been written, for each batch. */
   hasKnown: boolean;
   /** Aborted by what fails, and with it the request's signal: the rest does not wait for a model that may be away for hours. */
   failing: AbortController;
@@ -61,6 +61,7 @@ export class RunPass {
   readonly #work = new BoundedWork(BATCHES_AT_A_TIME);
   #batch: NewChunk[] = [];
   #batchCharacters = 0;
+  #isFirstBatch = true;
   #unindexed = 0;
   /** Of the vectors that were made elsewhere: each as likely as any other (Vitter's algorithm R). */
   readonly sample: VectorSample[] = [];
@@ -132,7 +133,8 @@ export class RunPass {
       },
     });
     this.#batchCharacters += embeddedText.length + chunk.text.length;
-    const most = this.#embedsNow ? BATCH_CHUNKS : TEXT_BATCH_CHUNKS;
+    const isText = !this.#embedsNow && !this.#hasKnown && !vector && !this.#isFirstBatch;
+    const most = isText ? TEXT_BATCH_CHUNKS : BATCH_CHUNKS;
     if (this.#batch.length >= most || this.#batchCharacters >= BATCH_CHARACTERS) await this.#startBatch();
   }
 
@@ -172,6 +174,7 @@ export class RunPass {
     const batch = this.#batch;
     this.#batch = [];
     this.#batchCharacters = 0;
+    this.#isFirstBatch = false;
     this.#ahead.throwFailure();
     if (batch.length > 0) await this.#work.begin(() => this.#write(batch));
   }

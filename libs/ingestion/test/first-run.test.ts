@@ -15,7 +15,7 @@ import {
   type RunBench,
 } from './run-bench.ts';
 
-/** Two batches. */
+/** Two batches for the model. */
 const FILES = 300;
 const KNOWN = 20;
 

@@ -23,6 +23,17 @@ describe('an index run', () => {
     expect(await bench.visibleCount()).toBe(4);
   });
 
+  it('looks for known vectors in a collection that others have filled, and not in one that is its own', async () => {
+    const calls: string[] = [];
+    const watched = watchedStore(bench.store, {}, (name) => calls.push(name));
+    await bench.runOn(watched, 'alone', { collection: 'new' });
+    expect(calls).not.toContain('vectorsByHash');
+    bench.embedded = [];
+    await bench.runOn(watched, 'beside', { collection: 'new', repo: 'branch' });
+    expect(calls).toContain('vectorsByHash');
+    expect(bench.embedded).toEqual([]);
+  });
+
   it('whose rows the store has lost on the way publishes nothing and says how many', async () => {
     await bench.tree.write({ 'src/new.py': pythonFile('fresh') });
     const losing = watchedStore(bench.store, { upsertRows: () => Promise.resolve() });

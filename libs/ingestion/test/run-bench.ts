@@ -70,6 +70,7 @@ const fakeTokenize = (text: string): Uint32Array =>
 const fakeText = (ids: Uint32Array): string => Array.from(ids, (id) => String.fromCharCode(id)).join('');
 
 function aborted(signal: AbortSignal): Promise<never> {
+  if (signal.aborted) return Promise.reject(signal.reason as Error);
   const { promise, reject } = Promise.withResolvers<never>();
   signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
   return promise;

@@ -24,5 +24,7 @@ export async function readableStamps(
       return null;
     }
   });
+  // What is thrown for one, when all have been read: the caller may close the store then.
+  await Promise.allSettled(reading);
   return (await Promise.all(reading)).filter((stamp) => stamp !== null);
 }
