@@ -23,7 +23,13 @@ it('a job that is cancelled gives back the space of what it wrote, and nobody wa
     report: () => Promise.resolve(),
   };
   const [tell, ignore] = [() => Promise.resolve(), () => undefined];
-  const telling = { tell, tellSoon: ignore, onProgress: ignore, onWaiting: ignore, isPublishing: () => false };
+  const telling = {
+    tell,
+    tellSoon: ignore,
+    onProgress: ignore,
+    onWaiting: ignore,
+    isPublishing: () => false,
+  };
   const work = runWork({ store } as unknown as RunWorkParts, task, { ...telling, store });
   expect(await work.undo()).toBe(true);
   expect(calls).toContain('deleteRows');
