@@ -117,13 +117,17 @@ export class RunChunks {
     for (const key of keys) this.#marks.add(key, MARK.ahead);
   }
 
+  /** Of the row that this run makes of the chunk. */
+  ownId(key: string): string {
+    return rowId(key, this.#run.mode === 'full' ? this.#run.runId : null);
+  }
+
   /** Ids of rows that are no longer in the source, or that a full run has made anew. */
   *staleIds(): Generator<string, void, undefined> {
     yield* this.#strangers;
-    const ownSuffix = this.#run.mode === 'full' ? this.#run.runId : null;
     for (const { key, marks, tag } of this.#marks.entries()) {
       const isFound = (marks & MARK.found) !== 0;
-      if ((marks & MARK.own) !== 0 && !isFound) yield rowId(key, ownSuffix);
+      if ((marks & MARK.own) !== 0 && !isFound) yield this.ownId(key);
       if ((marks & MARK.visible) !== 0 && this.#isReplaced(isFound)) yield key + this.#suffixes[tag];
     }
   }

@@ -9,7 +9,6 @@ import { chunkKey } from './hash.ts';
 import type { IndexRunParts, IndexRunRequest, SpaceEmbedding, VectorSample } from './run-request.ts';
 import type { RunProgress } from './run-progress.ts';
 import type { RunChunks } from './run-chunks.ts';
-import { rowId } from './run-rows.ts';
 
 /** A chunk that is not in the store yet. */
 interface NewChunk {
@@ -106,7 +105,7 @@ export class RunPass {
   }
 
   async #take(chunk: SourceChunk, repeated: ChunkSource['repeated']): Promise<void> {
-    const { repo, runId, mode } = this.#request;
+    const { repo, runId } = this.#request;
     const { embeddedText, vector, lexical = true, kind: _kind, ...shown } = chunk;
     const key = chunkKey({ repo, ...shown });
     if (!this.#chunks.find(key)) {
@@ -124,7 +123,7 @@ export class RunPass {
       text: embeddedText,
       vector,
       row: {
-        id: rowId(key, mode === 'full' ? runId : null),
+        id: this.#chunks.ownId(key),
         repo,
         ...shown,
         lexicalText: lexical ? lexicalDocument(shown) : '',

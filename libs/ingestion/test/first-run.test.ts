@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AppError } from '@embergate/contracts/errors.ts';
 import type { IndexProgress } from '@embergate/contracts/index-job.ts';
+import { watchedStore } from '@embergate/testing/watched-store.ts';
 import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
 import { estimateRun } from '../src/estimate.ts';
 import { FolderSource } from '../src/folder-source.ts';
@@ -127,11 +128,8 @@ describe('the first run of a repo', () => {
 
   it('that fails in its first reading does not wait for a model that never answers', async () => {
     bench.beforeAnswer = () => new Promise<never>(() => undefined);
-    const full = new Proxy(bench.store, {
-      get: (target, name) =>
-        name === 'optimize'
-          ? () => Promise.reject(new AppError('storage_full', 'The disk is full.'))
-          : (Reflect.get(target, name, target) as () => unknown).bind?.(target),
+    const full = watchedStore(bench.store, {
+      optimize: () => Promise.reject(new AppError('storage_full', 'The disk is full.')),
     });
     await expect(bench.runOn(full, 'r1')).rejects.toMatchObject({ code: 'storage_full' });
     expect(bench.embedded).toEqual([]);

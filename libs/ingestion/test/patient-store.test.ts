@@ -1,4 +1,5 @@
 import { AppError, type ErrorCode } from '@embergate/contracts/errors.ts';
+import { watchedStore } from '@embergate/testing/watched-store.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { patientStore } from '../src/patient-store.ts';
@@ -64,11 +65,8 @@ describe('a run whose store goes away', () => {
 
   it('does not wait when it is cancelled', async () => {
     const cancel = new AbortController();
-    const away = new Proxy(bench.store, {
-      get: (target, name) =>
-        name === 'listRuns'
-          ? () => Promise.reject(new AppError('store_down', 'away'))
-          : (Reflect.get(target, name, target) as unknown),
+    const away = watchedStore(bench.store, {
+      listRuns: () => Promise.reject(new AppError('store_down', 'away')),
     });
     const store = patientStore(away, {
       signal: cancel.signal,
@@ -80,19 +78,16 @@ describe('a run whose store goes away', () => {
   it('reads the rows of a repo from the beginning where it broke in the middle', async () => {
     await bench.run('one');
     let broken = false;
-    const breaking = new Proxy(bench.store, {
-      get: (target, name) => {
-        if (name !== 'stamps') return (Reflect.get(target, name, target) as () => unknown).bind?.(target);
-        return async function* (...args: [string, string]) {
-          for await (const page of target.stamps(...args)) {
-            yield page.slice(0, 10);
-            if (!broken) {
-              broken = true;
-              throw new AppError('store_down', 'away');
-            }
-            yield page.slice(10);
+    const breaking = watchedStore(bench.store, {
+      stamps: async function* (...args) {
+        for await (const page of bench.store.stamps(...args)) {
+          yield page.slice(0, 10);
+          if (!broken) {
+            broken = true;
+            throw new AppError('store_down', 'away');
           }
-        };
+          yield page.slice(10);
+        }
       },
     });
     const patience = { signal: new AbortController().signal, onWaiting: () => undefined, firstPauseMs: 1 };
@@ -110,17 +105,14 @@ describe('a run whose store goes away', () => {
 
   it('lets go of what it reads as soon as it has read enough, so that no connection stays open', async () => {
     let [opened, closed] = [0, 0];
-    const counting = new Proxy(bench.store, {
-      get: (target, name) => {
-        if (name !== 'unembedded') return (Reflect.get(target, name, target) as () => unknown).bind?.(target);
-        return async function* (...args: [string, string]) {
-          opened += 1;
-          try {
-            yield* target.unembedded(...args);
-          } finally {
-            closed += 1;
-          }
-        };
+    const counting = watchedStore(bench.store, {
+      unembedded: async function* (...args) {
+        opened += 1;
+        try {
+          yield* bench.store.unembedded(...args);
+        } finally {
+          closed += 1;
+        }
       },
     });
     const patience = { signal: new AbortController().signal, onWaiting: () => undefined };

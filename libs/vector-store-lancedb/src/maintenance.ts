@@ -65,13 +65,15 @@ interface Upkeep {
  * - compaction, with more than {@link MAX_FRAGMENTS}, as many deleted rows as may wait, whose space would be kept, or a single fragment,
  *   when it only deletes old versions. It rewrites all fragments of less than a million rows, vectors included.
  *
+ * To be called within a write that is tried again after a conflict.
+ *
  * @returns whether deleted rows have gone.
  */
 export async function keepUp(table: Table, { waitingRows, deletedRows, keepMs }: Upkeep): Promise<boolean> {
   const { numRows, fragmentStats } = await table.stats();
   const most = waitingRows ?? mayWait(numRows);
   const index = await table.indexStats('lexicalText_idx');
-  if (index === undefined || index.numUnindexedRows > most) await retryingConflicts(() => indexText(table));
+  if (index === undefined || index.numUnindexedRows > most) await indexText(table);
   const { numFragments } = fragmentStats;
   const isWorthCompacting = deletedRows > most || numFragments <= 1 || numFragments > MAX_FRAGMENTS;
   if (isWorthCompacting) await compact(table, keepMs);
