@@ -2,6 +2,7 @@ import { spaceId } from '@embergate/contracts/space.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
 import { createChunker } from '@embergate/ingestion/chunk.ts';
 import { chunkCharsFor } from '@embergate/ingestion/chunk-size.ts';
+import type { SpanCache } from '@embergate/ingestion/span-cache.ts';
 import { findModel } from '@embergate/models/installed-model.ts';
 import { loadTokenizer } from '@embergate/models/tokenizer.ts';
 import type { Lifecycle } from '@embergate/platform/lifecycle.ts';
@@ -26,6 +27,7 @@ export interface SharedParts {
   catalogFile: string | undefined;
   /** UTF-16 code units of a chunk at most; undefined: as many as suit each model. */
   chunkMaxChars: number | undefined;
+  spanCache: SpanCache;
 }
 
 interface SpaceModel {
@@ -37,13 +39,27 @@ interface SpaceModel {
 
 /** Makes ready what cuts and embeds code for one model. Errors: those of the model. */
 export async function composeSpace(
-  { log, lifecycle, redis, clock, sender, workers, modelDir, catalogFile, chunkMaxChars }: SharedParts,
+  {
+    log,
+    lifecycle,
+    redis,
+    clock,
+    sender,
+    workers,
+    modelDir,
+    catalogFile,
+    chunkMaxChars,
+    spanCache,
+  }: SharedParts,
   { model: name, dimensions, tiers }: SpaceModel,
 ): Promise<IndexedSpace> {
   const model = await findModel(name, { modelDir, catalogFile, dimensions });
   const { space, maxTokens, tokenizerPath } = model;
   const tokenizer = await loadTokenizer(tokenizerPath, { maxTokens });
-  const chunker = await createChunker({ maxChars: chunkCharsFor(maxTokens, chunkMaxChars) });
+  const chunker = await createChunker({
+    maxChars: chunkCharsFor(maxTokens, chunkMaxChars),
+    cache: spanCache,
+  });
   lifecycle.onClose('chunker', () => chunker.close());
   const ledger = new DemandLedger(redis, clock, spaceId(space));
   const onMissed = (tier: TierName): void => ledger.wantBulk(tier);

@@ -1,6 +1,7 @@
 import type { ServedModel } from '@embergate/contracts/served-models.ts';
 import type { QdrantChoice, StoreChoice } from '@embergate/contracts/settings.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
+import { SpanCache } from '@embergate/ingestion/span-cache.ts';
 import { abandonOrphans, sweep, sweepSuccessors } from '@embergate/ingestion/sweep.ts';
 import type { Lifecycle } from '@embergate/platform/lifecycle.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
@@ -34,6 +35,8 @@ export interface IndexerParts {
   otherModels: readonly ServedModel[];
   /** Where git sources are cloned to, and removed from again. */
   clonesDir: string;
+  /** Where files were cut is remembered here. */
+  spanCacheFile: string;
   cloneLimits: CloneLimits;
   /** Index jobs at a time. They share the bulk lane; more of them share it in smaller pieces. */
   concurrency: number;
@@ -60,7 +63,12 @@ export async function composeIndexer(parts: IndexerParts): Promise<void> {
   lifecycle.onClose('heartbeats', () => workers.stop());
   const store = await openStore(parts.store);
   lifecycle.onClose('store', () => store.close());
-  const shared = { ...parts, redis, clock, sender, workers };
+  const spanCache = SpanCache.open(parts.spanCacheFile, {
+    onFailure: (error) =>
+      log.warn({ err: error }, 'the cache of parsed files is not used: all files are parsed'),
+  });
+  lifecycle.onClose('span cache', () => spanCache.close());
+  const shared = { ...parts, redis, clock, sender, workers, spanCache };
   const spaces: IndexedSpace[] = [];
   for (const one of [parts, ...parts.otherModels]) spaces.push(await composeSpace(shared, one));
   const handler = indexJobHandler({

@@ -53,5 +53,6 @@ await runProcess({
       cloneLimits: { megabytes: config.GIT_CLONE_MAX_MB, seconds: config.GIT_CLONE_TIMEOUT_S },
       minCosine: config.ALIGNMENT_MIN_COSINE,
       clonesDir: join(config.DATA_DIR, 'clones'),
+      spanCacheFile: join(config.DATA_DIR, 'span-cache.sqlite'),
     }),
 });

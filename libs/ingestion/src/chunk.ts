@@ -1,9 +1,11 @@
 import { GrammarPool } from './grammar-pool.ts';
+import type { Grammar } from './grammars.ts';
 import { languageOf } from './language-of.ts';
 import type { FileLanguage } from './language-of.ts';
 import { markdownSpans } from './markdown-spans.ts';
 import type { Span } from './pack.ts';
 import { SourceLines } from './source-lines.ts';
+import { spanKey, type SpanCache } from './span-cache.ts';
 import { syntaxSpans } from './syntax-chunks.ts';
 import { lineWindows, splitLongLine } from './windows.ts';
 
@@ -38,12 +40,14 @@ export interface ChunkerOptions {
   maxChars?: number;
   /** Files of more code units are cut by lines without being parsed. */
   maxParsedChars?: number;
+  /** Stays the caller's to close. Without one every file is parsed. */
+  cache?: SpanCache;
 }
 
 export interface Chunker {
   /**
    * Cuts one file. Every line that is not blank is in at least one chunk, no chunk is longer than `maxChars`, and the
-   * same file gives the same chunks on every machine. Parsing is synchronous: some 20 ms for 100 KB of code.
+   * same file gives the same chunks on every machine. Parsing is synchronous: some 20 ms for 100 KB of code, where the cache knows nothing.
    */
   chunk(file: { path: string; text: string }): Promise<Chunk[]>;
   close(): void;
@@ -55,16 +59,26 @@ const OVERLAP_ROWS = 3;
 
 /** A chunker, with one parser for all of its files. Grammars are loaded as files of their language come. */
 export async function createChunker(options: ChunkerOptions = {}): Promise<Chunker> {
-  const { maxChars = DEFAULT_MAX_CHARS, maxParsedChars = DEFAULT_MAX_PARSED_CHARS } = options;
+  const { maxChars = DEFAULT_MAX_CHARS, maxParsedChars = DEFAULT_MAX_PARSED_CHARS, cache } = options;
   const pool = await GrammarPool.open();
+
+  const parsedSpans = async (grammar: Grammar, source: SourceLines): Promise<Span[] | null> => {
+    const key = cache && spanKey(source.text, [pool.version, grammar.wasm, maxChars]);
+    const known = key === undefined ? null : cache?.get(key);
+    if (known) return known;
+    const use = { grammar, maxChars };
+    const spans = await pool.withTree(grammar.wasm, source.text, (tree) =>
+      syntaxSpans(tree.rootNode, source, use),
+    );
+    // What took too long may not do so the next time.
+    if (spans && key !== undefined) cache?.put(key, spans);
+    return spans;
+  };
 
   const spansOf = async ({ language, grammar }: FileLanguage, source: SourceLines): Promise<Span[]> => {
     if (language === 'markdown') return markdownSpans(source, maxChars);
     if (grammar && source.text.length <= maxParsedChars) {
-      const use = { grammar, maxChars };
-      const spans = await pool.withTree(grammar.wasm, source.text, (tree) =>
-        syntaxSpans(tree.rootNode, source, use),
-      );
+      const spans = await parsedSpans(grammar, source);
       if (spans) return spans;
     }
     return plainSpans(source, maxChars);

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
@@ -21,21 +22,30 @@ const MAX_PARSE_MS = 10_000;
  */
 const COMPILER_FLAGS = ['--no-wasm-tier-up', '--no-wasm-dynamic-tiering'];
 
+const versionIn = async (manifest: string): Promise<string> =>
+  (JSON.parse(await readFile(manifest, 'utf8')) as { version: string }).version;
+
 /** Grammars of tree-sitter, each loaded when its first file comes, and the one parser that uses them in turn. */
 export class GrammarPool {
   readonly #languages = new Map<string, Promise<Language>>();
   readonly #folder: string;
+  /** Of the grammars and of what runs them. */
+  readonly version: string;
   #parser: Parser | null = null;
 
-  private constructor(folder: string) {
+  private constructor(folder: string, version: string) {
     this.#folder = folder;
+    this.version = version;
   }
 
   static async open(): Promise<GrammarPool> {
     for (const flag of COMPILER_FLAGS) setFlagsFromString(flag);
     await Parser.init();
-    const manifest = createRequire(import.meta.url).resolve('@vscode/tree-sitter-wasm/package.json');
-    return new GrammarPool(join(dirname(manifest), 'wasm'));
+    const require = createRequire(import.meta.url);
+    const manifest = require.resolve('@vscode/tree-sitter-wasm/package.json');
+    const manifests = [manifest, join(dirname(require.resolve('web-tree-sitter')), 'package.json')];
+    const versions = await Promise.all(manifests.map(versionIn));
+    return new GrammarPool(join(dirname(manifest), 'wasm'), versions.join(' '));
   }
 
   /**

@@ -58,16 +58,17 @@ export async function readSource(file: string, maxBytes: number): Promise<Source
 async function readOpened(handle: FileHandle, maxBytes: number): Promise<SourceRead> {
   const stats = await handle.stat();
   if (!stats.isFile()) return skipped('not_regular');
-  const head = await readUpTo(handle, Math.min(stats.size, HEAD_BYTES) + 1, 0);
+  const head = await readFrom(handle, 0, { most: HEAD_BYTES, expected: stats.size });
   if (head.subarray(0, BINARY_PROBE_BYTES).includes(0)) return skipped('binary');
   if (hasLongLines(head)) return skipped('long_lines');
   if (stats.size > maxBytes) return skipped('too_large');
 
   // One byte more than allowed is asked for: the file may have grown.
+  const most = maxBytes + 1 - head.length;
   const rest =
-    head.length > stats.size
+    head.length < HEAD_BYTES
       ? Buffer.alloc(0)
-      : await readUpTo(handle, maxBytes + 1 - head.length, head.length);
+      : await readFrom(handle, head.length, { most, expected: stats.size - head.length });
   const bytes = Buffer.concat([head, rest]);
   if (bytes.length > maxBytes) return skipped('too_large');
   if (hasLongLines(bytes)) return skipped('long_lines');
@@ -77,11 +78,20 @@ async function readOpened(handle: FileHandle, maxBytes: number): Promise<SourceR
   return { outcome: 'text', text, sizeBytes: bytes.length };
 }
 
-/** At most `length` bytes from `position` on, fewer at the end of the file. */
-async function readUpTo(handle: FileHandle, length: number, position: number): Promise<Buffer> {
-  const buffer = Buffer.alloc(Math.max(length, 0));
+/**
+ * What a file holds from `position` on, up to `most` bytes.
+ * @param expected as many bytes as there were a moment ago: a buffer of `most` for every file would cost more than reading it.
+ */
+async function readFrom(
+  handle: FileHandle,
+  position: number,
+  { most, expected }: { most: number; expected: number },
+): Promise<Buffer> {
+  // One more, so that the end of the file is seen.
+  let buffer = Buffer.allocUnsafe(Math.max(0, Math.min(most, expected + 1)));
   let filled = 0;
-  while (filled < buffer.length) {
+  while (filled < most) {
+    if (filled === buffer.length) buffer = Buffer.concat([buffer], Math.min(most, filled * 2 + 1));
     const { bytesRead } = await handle.read(buffer, filled, buffer.length - filled, position + filled);
     if (bytesRead === 0) break;
     filled += bytesRead;

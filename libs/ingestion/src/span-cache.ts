@@ -1,0 +1,175 @@
+import { createHash } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import type { Span } from './pack.ts';
+
+/** What is not asked for so long is deleted when the cache is opened. */
+const KEPT_DAYS = 30;
+const DAY_MS = 86_400_000;
+const FLUSH_MS = 1_000;
+const FLUSH_ENTRIES = 256;
+/** While another indexer writes. */
+const BUSY_MS = 200;
+const SQLITE_BUSY = 5;
+
+export interface SpanCacheOptions {
+  /** Told once, when the cache breaks: all goes on without it, and slower. */
+  onFailure: (error: unknown) => void;
+  now?: () => number;
+}
+
+/**
+ * Where files were cut along their syntax, by their content: a re-index parses only what has changed, and a first run, which reads its
+ * source twice, parses once. A SQLite file of some 150 bytes a chunk. Several processes may share it; deleting it costs time and nothing else.
+ *
+ * It never throws: a cache that breaks (disk full, file damaged) is deleted, and every look is a miss from then on.
+ */
+export class SpanCache {
+  readonly #file: string;
+  readonly #options: SpanCacheOptions;
+  #database: DatabaseSync | null = null;
+  /** To be written: spans, or null where it is only to be kept for longer. */
+  readonly #pending = new Map<string, string | null>();
+  #timer: NodeJS.Timeout | null = null;
+
+  private constructor(file: string, options: SpanCacheOptions) {
+    this.#file = file;
+    this.#options = options;
+  }
+
+  /** @param file where the cache is, or will be. One that cannot be read is made anew. */
+  static open(file: string, options: SpanCacheOptions): SpanCache {
+    const cache = new SpanCache(file, options);
+    try {
+      mkdirSync(dirname(file), { recursive: true });
+      try {
+        cache.#database = openDatabase(file);
+      } catch {
+        removeDatabase(file);
+        cache.#database = openDatabase(file);
+      }
+    } catch (error) {
+      cache.#break(error);
+    }
+    cache.#try((database) =>
+      database.prepare('DELETE FROM spans WHERE used < ?').run(cache.#today() - KEPT_DAYS),
+    );
+    return cache;
+  }
+
+  /** @param key as {@link spanKey} makes it. */
+  get(key: string): Span[] | null {
+    const pending = this.#pending.get(key);
+    if (typeof pending === 'string') return JSON.parse(pending) as Span[];
+    return (
+      this.#try((database) => {
+        const row = database.prepare('SELECT spans, used FROM spans WHERE key = ?').get(key);
+        if (!row) return null;
+        if (row['used'] !== this.#today()) this.#write(key, null);
+        return JSON.parse(row['spans'] as string) as Span[];
+      }) ?? null
+    );
+  }
+
+  put(key: string, spans: readonly Span[]): void {
+    this.#write(key, JSON.stringify(spans));
+  }
+
+  close(): void {
+    this.#flush();
+    this.#database?.close();
+    this.#database = null;
+  }
+
+  #write(key: string, spans: string | null): void {
+    if (!this.#database) return;
+    this.#pending.set(key, spans);
+    if (this.#pending.size >= FLUSH_ENTRIES) this.#flush();
+    else this.#timer ??= setTimeout(() => this.#flush(), FLUSH_MS).unref();
+  }
+
+  #flush(): void {
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#timer = null;
+    const today = this.#today();
+    this.#try((database) => {
+      database.exec('BEGIN IMMEDIATE');
+      try {
+        const put = database.prepare('INSERT OR REPLACE INTO spans (key, spans, used) VALUES (?, ?, ?)');
+        const keep = database.prepare('UPDATE spans SET used = ? WHERE key = ?');
+        for (const [key, spans] of this.#pending) {
+          if (spans === null) keep.run(today, key);
+          else put.run(key, spans, today);
+        }
+        database.exec('COMMIT');
+      } catch (error) {
+        if (database.isTransaction) database.exec('ROLLBACK');
+        throw error;
+      }
+    });
+    this.#pending.clear();
+  }
+
+  #today(): number {
+    return Math.floor((this.#options.now ?? Date.now)() / DAY_MS);
+  }
+
+  #try<T>(work: (database: DatabaseSync) => T): T | null {
+    if (!this.#database) return null;
+    try {
+      return work(this.#database);
+    } catch (error) {
+      if ((error as { errcode?: number }).errcode !== SQLITE_BUSY) this.#break(error);
+      return null;
+    }
+  }
+
+  #break(error: unknown): void {
+    this.#pending.clear();
+    try {
+      this.#database?.close();
+      removeDatabase(this.#file);
+    } catch {
+      // What cannot be deleted either is met again at the next start.
+    }
+    this.#database = null;
+    this.#options.onFailure(error);
+  }
+}
+
+function openDatabase(file: string): DatabaseSync {
+  const database = new DatabaseSync(file, { timeout: BUSY_MS });
+  try {
+    // A write that a power failure takes away is a file that is parsed again.
+    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL');
+    database.exec(
+      'CREATE TABLE IF NOT EXISTS spans (key TEXT PRIMARY KEY, spans TEXT NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID',
+    );
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+function removeDatabase(file: string): void {
+  for (const end of ['', '-wal', '-shm']) rmSync(file + end, { force: true });
+}
+
+/** Of everything that decides where a text is cut. */
+export function spanKey(text: string, decides: readonly (string | number)[]): string {
+  const hash = createHash('sha256').update(JSON.stringify([ownVersion(), ...decides]));
+  return hash.update(text).digest('hex').slice(0, 32);
+}
+
+let known: string | undefined;
+
+/** Of the code that cuts: all of this folder, so that nobody has to remember to raise a number. */
+function ownVersion(): string {
+  if (known !== undefined) return known;
+  const hash = createHash('sha256');
+  const files = readdirSync(import.meta.dirname).filter((name) => name.endsWith('.ts'));
+  for (const name of files.sort()) hash.update(name).update(readFileSync(join(import.meta.dirname, name)));
+  return (known = hash.digest('hex'));
+}
