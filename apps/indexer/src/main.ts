@@ -11,6 +11,7 @@ import {
   workerSettings,
 } from '@embergate/contracts/settings.ts';
 import { defaultModelDir } from '@embergate/models/installed-model.ts';
+import { runInBackground } from '@embergate/platform/background-priority.ts';
 import { loadConfig } from '@embergate/platform/config.ts';
 import { runProcess } from '@embergate/platform/process.ts';
 import { homedir } from 'node:os';
@@ -35,8 +36,9 @@ const settings = z.object({
 await runProcess({
   name: 'indexer',
   config: () => loadConfig(settings, process.env),
-  start: (config, { lifecycle, log }) =>
-    composeIndexer({
+  start: async (config, { lifecycle, log }) => {
+    await runInBackground();
+    await composeIndexer({
       log,
       lifecycle,
       redisUrl: config.REDIS_URL,
@@ -54,5 +56,6 @@ await runProcess({
       minCosine: config.ALIGNMENT_MIN_COSINE,
       clonesDir: join(config.DATA_DIR, 'clones'),
       spanCacheFile: join(config.DATA_DIR, 'span-cache.sqlite'),
-    }),
+    });
+  },
 });

@@ -1,0 +1,31 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { constants, setPriority } from 'node:os';
+
+const { PRIORITY_BELOW_NORMAL } = constants.priority;
+
+/**
+ * Lets all other processes go first: this one takes what processor time they leave, and a tenth of a core where they leave none. The threads
+ * of a model wait for each other, so what interrupts one of them costs all (docs/benchmarks.md, "Indexing"). To be called before
+ * there are other threads: those that are there keep their priority.
+ *
+ * Never throws: where it is not allowed, all stays as it was.
+ */
+export async function runInBackground(): Promise<void> {
+  try {
+    setPriority(PRIORITY_BELOW_NORMAL);
+  } catch {
+    // A sandbox may not allow it.
+  }
+  await lowerSession().catch(() => undefined);
+}
+
+/**
+ * Linux gives sessions equal shares, whatever the priorities of their processes (autogroups, sched(7)). A supervised process has one of its
+ * own; where it is started by hand, the session is the user's terminal, and stays as it is.
+ */
+async function lowerSession(): Promise<void> {
+  const stat = await readFile('/proc/self/stat', 'utf8');
+  // After the name, which may hold anything: state, parent, process group, session.
+  const session = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[3];
+  if (session === String(process.pid)) await writeFile('/proc/self/autogroup', String(PRIORITY_BELOW_NORMAL));
+}
