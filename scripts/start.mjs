@@ -5,7 +5,7 @@ import { install, PROJECT_NODE, ROOT } from './install.mjs';
 
 install({ development: false });
 
-const args = [join(ROOT, 'apps', 'cli', 'src', 'main.ts'), 'up', ...process.argv.slice(2)];
+const args = [join(ROOT, 'apps', 'cli', 'bin', 'embergate.mjs'), 'up', ...process.argv.slice(2)];
 const child = spawn(PROJECT_NODE, args, { stdio: 'inherit' });
 
 // Ctrl-C in a terminal reaches both processes: this one waits for the other to stop in order.

@@ -14,6 +14,7 @@ import { defaultModelDir } from '@embergate/models/installed-model.ts';
 import { runInBackground } from '@embergate/platform/background-priority.ts';
 import { loadConfig } from '@embergate/platform/config.ts';
 import { runProcess } from '@embergate/platform/process.ts';
+import { keepHeapSmall } from '@embergate/platform/small-heap.ts';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -37,6 +38,7 @@ await runProcess({
   name: 'indexer',
   config: () => loadConfig(settings, process.env),
   start: async (config, { lifecycle, log }) => {
+    keepHeapSmall();
     await runInBackground();
     await composeIndexer({
       log,

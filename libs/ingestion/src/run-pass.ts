@@ -33,6 +33,8 @@ const BATCHES_AT_A_TIME = 3;
 /** Rows that were found by full text and are written again have to be indexed again, or every search scans them. */
 const UNINDEXED_ROWS = 5_000;
 const UNINDEXED_SHARE = 1 / 20;
+/** In LanceDB each write leaves a fragment, and each later one opens all of them: of 200,000 rows the last took 300 ms instead of 50. */
+const WRITES_UNTIL_OPTIMIZED = 128;
 
 interface RunPassOptions {
   /** Read for this pass. */
@@ -62,6 +64,7 @@ export class RunPass {
   #batchCharacters = 0;
   #isFirstBatch = true;
   #unindexed = 0;
+  #writes = 0;
   /** Of the vectors that were made elsewhere: each as likely as any other (Vitter's algorithm R). */
   readonly sample: VectorSample[] = [];
   #vectors = 0;
@@ -180,10 +183,17 @@ export class RunPass {
 
   async #write(batch: NewChunk[]): Promise<void> {
     const { rows, refused } = await this.#rowsOf(batch, this.#embedsNow);
-    await this.#parts.store.upsertRows(this.#request.collection, rows);
+    await this.#upsert(rows);
     this.leaveOut(refused);
     if (!this.#embedsNow) this.#embedAhead(batch, rows);
     if (this.#chunks.hasUnembedded) await this.#indexAgain(rows.length);
+  }
+
+  async #upsert(rows: ChunkRow[]): Promise<void> {
+    const { store } = this.#parts;
+    await store.upsertRows(this.#request.collection, rows);
+    this.#writes += 1;
+    if (this.#writes % WRITES_UNTIL_OPTIMIZED === 0) await store.optimize(this.#request.collection);
   }
 
   /** @param rows those of the batch, as they have just been written. */
@@ -195,7 +205,7 @@ export class RunPass {
       const some = lacking.slice(at, at + BATCH_CHUNKS);
       const isTaken = this.#ahead.offer(async () => {
         const made = await this.#rowsOf(some, true);
-        await this.#parts.store.upsertRows(this.#request.collection, made.rows);
+        await this.#upsert(made.rows);
         return made.refused;
       });
       if (isTaken) this.#chunks.takeAhead(some.map(({ key }) => key));

@@ -25,7 +25,7 @@ interface ReadyMessage {
   details?: Record<string, unknown>;
 }
 
-const CLI = fileURLToPath(new URL('../../../apps/cli/src/main.ts', import.meta.url));
+const CLI = fileURLToPath(new URL('../../../apps/cli/bin/embergate.mjs', import.meta.url));
 const STOP_TIMEOUT_MS = 20_000;
 
 /**

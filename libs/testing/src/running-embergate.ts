@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
-const CLI = join(ROOT, 'apps', 'cli', 'src', 'main.ts');
+const CLI = join(ROOT, 'apps', 'cli', 'bin', 'embergate.mjs');
 const START_TIMEOUT_MS = 240_000;
 
 export interface CommandResult {

@@ -5,23 +5,41 @@ interface Opened {
   store: VectorStore;
   /** Calls that have begun and not ended. */
   calls: number;
-  writes: number;
+  /** Upserts so far. */
+  upserts: number;
+  /** Writes that have begun and not ended. */
+  readonly writing: Set<Promise<unknown>>;
   isRetired: boolean;
 }
 
-const begin = (store: VectorStore): Opened => ({ store, calls: 0, writes: 0, isRetired: false });
+const begin = (store: VectorStore): Opened => ({
+  store,
+  calls: 0,
+  upserts: 0,
+  writing: new Set(),
+  isRetired: false,
+});
+
+/** What takes turns within a store: two stores would be in each other's way, and do it again and again. */
+const WRITES: ReadonlySet<string | symbol> = new Set<keyof VectorStore>([
+  'upsertRows',
+  'markRemoved',
+  'clearRemovedMarks',
+  'deleteRows',
+  'optimize',
+]);
 
 /**
- * A store that is opened anew after every so many upserts, and closed when the last call to it has ended: LanceDB's connection keeps
+ * A store that is opened anew after every so many upserts, when none of its writes is under way, and closed when the last call to it has ended: LanceDB's connection keeps
  * something of every version that it has written (0.39: after 700 writes of 256 rows 0.4 GB, whatever its caches may hold), and gives it
  * back when it is closed. For who writes much; a reader has no use for it.
  */
 export async function createRenewedStore(
   open: () => Promise<VectorStore>,
-  { writes = 64 }: { writes?: number } = {},
+  { upserts = 64 }: { upserts?: number } = {},
 ): Promise<VectorStore> {
   const first = await open();
-  const stores = new RenewedStores(open, { first, writes });
+  const stores = new RenewedStores(open, { first, upserts });
   return new Proxy(first, {
     get(_first, name) {
       if (name === 'close') return () => stores.close();
@@ -36,27 +54,33 @@ export async function createRenewedStore(
 
 class RenewedStores {
   readonly #open: () => Promise<VectorStore>;
-  readonly #writes: number;
+  readonly #upserts: number;
   #current: Opened;
   #renewing: Promise<void> | undefined;
 
-  constructor(open: () => Promise<VectorStore>, { first, writes }: { first: VectorStore; writes: number }) {
+  constructor(open: () => Promise<VectorStore>, { first, upserts }: { first: VectorStore; upserts: number }) {
     this.#open = open;
-    this.#writes = writes;
+    this.#upserts = upserts;
     this.#current = begin(first);
   }
 
   async call(name: string | symbol, args: unknown[]): Promise<unknown> {
-    const opened = await this.#taken(name === 'upsertRows');
+    const isWrite = WRITES.has(name);
+    if (isWrite) for (let due = this.#renewal(); due; due = this.#renewal()) await due;
+    const opened = this.#taken();
+    if (name === 'upsertRows') opened.upserts += 1;
+    const answer = apply(opened, name, args) as Promise<unknown>;
+    if (isWrite) opened.writing.add(answer);
     try {
-      return await apply(opened, name, args);
+      return await answer;
     } finally {
+      opened.writing.delete(answer);
       await this.#end(opened);
     }
   }
 
   async *read(name: string | symbol, args: unknown[]): AsyncGenerator<unknown, void, undefined> {
-    const opened = await this.#taken(false);
+    const opened = this.#taken();
     try {
       yield* apply(opened, name, args) as AsyncIterable<unknown>;
     } finally {
@@ -69,17 +93,21 @@ class RenewedStores {
     await this.#current.store.close();
   }
 
-  async #taken(isWrite: boolean): Promise<Opened> {
-    if (isWrite && this.#current.writes >= this.#writes)
-      this.#renewing ??= this.#renew().finally(() => (this.#renewing = undefined));
-    if (isWrite) await this.#renewing;
+  #taken(): Opened {
     this.#current.calls += 1;
-    if (isWrite) this.#current.writes += 1;
     return this.#current;
+  }
+
+  /** The one that is due, or under way. */
+  #renewal(): Promise<void> | undefined {
+    if (this.#current.upserts >= this.#upserts)
+      this.#renewing ??= this.#renew().finally(() => (this.#renewing = undefined));
+    return this.#renewing;
   }
 
   async #renew(): Promise<void> {
     const old = this.#current;
+    await Promise.allSettled(old.writing);
     this.#current = begin(await this.#open());
     old.isRetired = true;
     old.calls += 1;

@@ -1,5 +1,6 @@
 import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { connect } from '@lancedb/lancedb';
 import { Field, Schema } from 'apache-arrow';
 import { describe, expect, test } from 'vitest';
 import { row, space, vectorOf } from '@embergate/vector-store/conformance/samples.ts';
@@ -144,6 +145,21 @@ describe('optimising', () => {
     const found = await store.searchLexical('default', 'text 57', { limit: 1, filter: {} });
     expect(found[0]?.path).toBe('57.ts');
   });
+});
+
+test('a long run of writes looks its rows up in an index, and not in all that it has written', async () => {
+  const store = await open();
+  await store.ensureCollection('default', space);
+  const rows = Array.from({ length: 10_000 }, (_, i) => row({ path: `${i}.ts`, vector: null }));
+  const table = await (await connect(path, { readConsistencyInterval: 0 })).openTable('chunks_default');
+  const waiting: number[] = [];
+  for (let start = 0; start < rows.length; start += 1_000) {
+    await store.upsertRows('default', rows.slice(start, start + 1_000));
+    waiting.push((await table.indexStats('id_idx'))?.numUnindexedRows ?? Infinity);
+  }
+  expect(Math.max(...waiting)).toBeLessThan(6_000);
+  expect(Math.min(...waiting.slice(-5))).toBe(0);
+  expect(await store.countByRepo('default')).toEqual([{ repo: 'app', chunks: 10_000 }]);
 });
 
 describe('a folder that cannot be used', () => {

@@ -46,7 +46,7 @@ beforeEach(async () => {
       inner.close = () => ((closed += 1), close());
       return inner;
     },
-    { writes: 2 },
+    { upserts: 2 },
   );
   await store.ensureCollection('c', SPACE);
 });
@@ -66,6 +66,35 @@ it('a store that is opened anew after every second write loses nothing, and clos
   expect(opened).toBeGreaterThan(3);
   await store.close();
   expect(closed).toBe(opened);
+});
+
+it('no store writes while another one still does: they would be in each other’s way', async () => {
+  const underWay = new Map<VectorStore, number>();
+  const together: number[] = [];
+  const watched = await createRenewedStore(
+    async () => {
+      const inner = await createLanceDbStore({ path });
+      for (const name of ['upsertRows', 'optimize'] as const) {
+        const write = inner[name].bind(inner) as (...args: unknown[]) => Promise<void>;
+        inner[name] = async (...args: unknown[]) => {
+          underWay.set(inner, (underWay.get(inner) ?? 0) + 1);
+          together.push([...underWay.values()].filter((writes) => writes > 0).length);
+          await write(...args).finally(() => underWay.set(inner, (underWay.get(inner) ?? 0) - 1));
+        };
+      }
+      return inner;
+    },
+    { upserts: 2 },
+  );
+  await Promise.all(
+    Array.from({ length: 20 }, (_, n) =>
+      n % 3 === 0 ? watched.optimize('c') : watched.upsertRows('c', [row(`a${n}`)]),
+    ),
+  );
+  expect(together).toHaveLength(20);
+  expect(Math.max(...together)).toBe(1);
+  expect(underWay.size).toBeGreaterThan(3);
+  await watched.close();
 });
 
 it('failures reach the caller as they are', async () => {

@@ -2,15 +2,15 @@
  * How an indexer is started, so that it stays small whatever the size of a repository: its threads share two of glibc's arenas instead of
  * keeping freed memory in one each, large buffers (vectors, Arrow) are given back to the system at once instead of leaving holes, V8
  * collects short-lived objects at 4 MB instead of letting 64 MB of them lie, and LanceDB reads 32 MB ahead with two threads instead of 2 GB
- * with eight, and builds full text in parts of 64 MB instead of 256. It costs no time that could be measured; a search in full text takes
- * 2 ms more at 200,000 chunks (docs/benchmarks.md, "Memory"). docker-compose.yml says the same.
+ * with eight, and builds full text in parts of 16 MB instead of 256. It costs no time that could be measured, but for texts of which each
+ * has words of its own (docs/benchmarks.md, "Memory"). docker-compose.yml says the same.
  */
 export const LEAN_MEMORY = {
   env: {
     MALLOC_ARENA_MAX: '2',
     MALLOC_MMAP_THRESHOLD_: '65536',
     MALLOC_TRIM_THRESHOLD_: '65536',
-    LANCE_FTS_PARTITION_SIZE: '64',
+    LANCE_FTS_PARTITION_SIZE: '16',
     LANCE_DEFAULT_IO_BUFFER_SIZE: '33554432',
     LANCE_IO_THREADS: '2',
   },
