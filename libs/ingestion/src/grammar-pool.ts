@@ -13,7 +13,7 @@ import type { Tree } from 'web-tree-sitter';
 const BASE_REPORTS = 2_000;
 /** Code takes 0.002 to 0.008, dense data 0.05, text made to confuse the parser up to 0.1 (0.1 ms a report). */
 const REPORTS_PER_CHARACTER = 0.06;
-/** The last resort, for work that is slow and reports seldom. */
+/** The last resort, for work that is slow and reports seldom; of processor time, as a busy machine shall cut no file in another way. */
 const MAX_PARSE_MS = 10_000;
 
 /**
@@ -21,6 +21,11 @@ const MAX_PARSE_MS = 10_000;
  * 144 instead of 693 MB, in half as long again (ADR 39). NODE_OPTIONS does not take these.
  */
 const COMPILER_FLAGS = ['--no-wasm-tier-up', '--no-wasm-dynamic-tiering'];
+
+function cpuMs(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1_000;
+}
 
 const versionIn = async (manifest: string): Promise<string> =>
   (JSON.parse(await readFile(manifest, 'utf8')) as { version: string }).version;
@@ -85,10 +90,10 @@ export class GrammarPool {
     this.#parser ??= new Parser();
     let reports = 0;
     const maxReports = BASE_REPORTS + text.length * REPORTS_PER_CHARACTER;
-    const giveUpAt = performance.now() + MAX_PARSE_MS;
+    const startedAt = cpuMs();
     const progressCallback = (): boolean => {
       reports += 1;
-      return reports > maxReports || performance.now() > giveUpAt;
+      return reports > maxReports || cpuMs() - startedAt > MAX_PARSE_MS;
     };
     try {
       this.#parser.setLanguage(language);

@@ -33,8 +33,9 @@ const BATCHES_AT_A_TIME = 3;
 /** Rows that were found by full text and are written again have to be indexed again, or every search scans them. */
 const UNINDEXED_ROWS = 5_000;
 const UNINDEXED_SHARE = 1 / 20;
-/** In LanceDB each write leaves a fragment, and each later one opens all of them: of 200,000 rows the last took 300 ms instead of 50. */
-const WRITES_UNTIL_OPTIMIZED = 128;
+/** Each write may leave something that all later ones open (a fragment in LanceDB). To merge it costs as much as all rows that are there. */
+const LOOSE_WRITES = 128;
+const LOOSE_SHARE = 1 / 10;
 
 interface RunPassOptions {
   /** Read for this pass. */
@@ -63,8 +64,8 @@ export class RunPass {
   #batch: NewChunk[] = [];
   #batchCharacters = 0;
   #isFirstBatch = true;
-  #unindexed = 0;
-  #writes = 0;
+  /** Since the store was last optimized. */
+  #written = { writes: 0, rows: 0 };
   /** Of the vectors that were made elsewhere: each as likely as any other (Vitter's algorithm R). */
   readonly sample: VectorSample[] = [];
   #vectors = 0;
@@ -186,14 +187,25 @@ export class RunPass {
     await this.#upsert(rows);
     this.leaveOut(refused);
     if (!this.#embedsNow) this.#embedAhead(batch, rows);
-    if (this.#chunks.hasUnembedded) await this.#indexAgain(rows.length);
   }
 
   async #upsert(rows: ChunkRow[]): Promise<void> {
     const { store } = this.#parts;
-    await store.upsertRows(this.#request.collection, rows);
-    this.#writes += 1;
-    if (this.#writes % WRITES_UNTIL_OPTIMIZED === 0) await store.optimize(this.#request.collection);
+    const { collection, signal } = this.#request;
+    await store.upsertRows(collection, rows);
+    this.#written.writes += 1;
+    this.#written.rows += rows.length;
+    if (!this.#isOptimizeDue() || signal.aborted) return;
+    this.#written = { writes: 0, rows: 0 };
+    await store.optimize(collection);
+  }
+
+  #isOptimizeDue(): boolean {
+    const { writes, rows } = this.#written;
+    const { hasUnembedded, ownCount, foundCount } = this.#chunks;
+    // Rows that may have been seen before, and that the full-text index does not hold now.
+    if (hasUnembedded && rows >= Math.max(UNINDEXED_ROWS, ownCount * UNINDEXED_SHARE)) return true;
+    return writes >= LOOSE_WRITES && rows >= foundCount * LOOSE_SHARE;
   }
 
   /** @param rows those of the batch, as they have just been written. */
@@ -232,15 +244,6 @@ export class RunPass {
       return [];
     });
     return { rows, refused };
-  }
-
-  /** @param written rows that may have been seen before, and that the full-text index does not hold now. */
-  async #indexAgain(written: number): Promise<void> {
-    this.#unindexed += written;
-    const most = Math.max(UNINDEXED_ROWS, this.#chunks.ownCount * UNINDEXED_SHARE);
-    if (this.#unindexed < most) return;
-    this.#unindexed = 0;
-    await this.#parts.store.optimize(this.#request.collection);
   }
 
   async #knownVectors(batch: NewChunk[]): Promise<Map<string, ChunkVectors>> {

@@ -4,14 +4,18 @@ import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { Span } from './pack.ts';
 
-/** What is not asked for so long is deleted when the cache is opened. */
+/** What is not asked for so long is deleted. */
 const KEPT_DAYS = 30;
+/** Noting each use would write the whole cache anew each day. */
+const NOTED_AFTER_DAYS = 7;
 const DAY_MS = 86_400_000;
 const FLUSH_MS = 1_000;
 const FLUSH_ENTRIES = 256;
 /** While another indexer writes. */
 const BUSY_MS = 200;
-const SQLITE_BUSY = 5;
+/** Primary result codes of SQLite, https://sqlite.org/rescode.html: somebody else writes, and two of a damaged file. */
+const BUSY = 5;
+const DAMAGED: ReadonlySet<number | undefined> = new Set([11, 26]);
 
 export interface SpanCacheOptions {
   /** Told once, when the cache breaks: all goes on without it, and slower. */
@@ -23,7 +27,8 @@ export interface SpanCacheOptions {
  * Where files were cut along their syntax, by their content: a re-index parses only what has changed, and a first run, which reads its
  * source twice, parses once. A SQLite file of some 150 bytes a chunk. Several processes may share it; deleting it costs time and nothing else.
  *
- * It never throws: a cache that breaks (disk full, file damaged) is deleted, and every look is a miss from then on.
+ * It never throws: where it breaks (disk full, file damaged) every look is a miss from then on. Only a damaged file is deleted: others may use
+ * a whole one.
  */
 export class SpanCache {
   readonly #file: string;
@@ -32,6 +37,7 @@ export class SpanCache {
   /** To be written: spans, or null where it is only to be kept for longer. */
   readonly #pending = new Map<string, string | null>();
   #timer: NodeJS.Timeout | null = null;
+  #prunedOn = -Infinity;
 
   private constructor(file: string, options: SpanCacheOptions) {
     this.#file = file;
@@ -45,16 +51,15 @@ export class SpanCache {
       mkdirSync(dirname(file), { recursive: true });
       try {
         cache.#database = openDatabase(file);
-      } catch {
+      } catch (error) {
+        if (!DAMAGED.has(primaryCode(error))) throw error;
         removeDatabase(file);
         cache.#database = openDatabase(file);
       }
     } catch (error) {
       cache.#break(error);
     }
-    cache.#try((database) =>
-      database.prepare('DELETE FROM spans WHERE used < ?').run(cache.#today() - KEPT_DAYS),
-    );
+    cache.#prune();
     return cache;
   }
 
@@ -66,7 +71,7 @@ export class SpanCache {
       this.#try((database) => {
         const row = database.prepare('SELECT spans, used FROM spans WHERE key = ?').get(key);
         if (!row) return null;
-        if (row['used'] !== this.#today()) this.#write(key, null);
+        if (this.#today() - Number(row['used']) >= NOTED_AFTER_DAYS) this.#write(key, null);
         return JSON.parse(row['spans'] as string) as Span[];
       }) ?? null
     );
@@ -77,7 +82,7 @@ export class SpanCache {
   }
 
   close(): void {
-    this.#flush();
+    this.flush();
     this.#database?.close();
     this.#database = null;
   }
@@ -85,22 +90,23 @@ export class SpanCache {
   #write(key: string, spans: string | null): void {
     if (!this.#database) return;
     this.#pending.set(key, spans);
-    if (this.#pending.size >= FLUSH_ENTRIES) this.#flush();
-    else this.#timer ??= setTimeout(() => this.#flush(), FLUSH_MS).unref();
+    if (this.#pending.size >= FLUSH_ENTRIES) this.flush();
+    else this.#timer ??= setTimeout(() => this.flush(), FLUSH_MS).unref();
   }
 
-  #flush(): void {
+  /** Writes what has been put, and forgets what is old; done by itself within a second. */
+  flush(): void {
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;
     const today = this.#today();
     this.#try((database) => {
       database.exec('BEGIN IMMEDIATE');
       try {
-        const put = database.prepare('INSERT OR REPLACE INTO spans (key, spans, used) VALUES (?, ?, ?)');
+        const put = database.prepare('INSERT OR REPLACE INTO spans (key, used, spans) VALUES (?, ?, ?)');
         const keep = database.prepare('UPDATE spans SET used = ? WHERE key = ?');
         for (const [key, spans] of this.#pending) {
           if (spans === null) keep.run(today, key);
-          else put.run(key, spans, today);
+          else put.run(key, today, spans);
         }
         database.exec('COMMIT');
       } catch (error) {
@@ -109,6 +115,15 @@ export class SpanCache {
       }
     });
     this.#pending.clear();
+    this.#prune();
+  }
+
+  /** Once a day. */
+  #prune(): void {
+    const today = this.#today();
+    if (this.#prunedOn === today) return;
+    this.#prunedOn = today;
+    this.#try((database) => database.prepare('DELETE FROM spans WHERE used < ?').run(today - KEPT_DAYS));
   }
 
   #today(): number {
@@ -120,7 +135,7 @@ export class SpanCache {
     try {
       return work(this.#database);
     } catch (error) {
-      if ((error as { errcode?: number }).errcode !== SQLITE_BUSY) this.#break(error);
+      if (primaryCode(error) !== BUSY) this.#break(error);
       return null;
     }
   }
@@ -129,7 +144,7 @@ export class SpanCache {
     this.#pending.clear();
     try {
       this.#database?.close();
-      removeDatabase(this.#file);
+      if (DAMAGED.has(primaryCode(error))) removeDatabase(this.#file);
     } catch {
       // What cannot be deleted either is met again at the next start.
     }
@@ -144,7 +159,7 @@ function openDatabase(file: string): DatabaseSync {
     // A write that a power failure takes away is a file that is parsed again.
     database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL');
     database.exec(
-      'CREATE TABLE IF NOT EXISTS spans (key TEXT PRIMARY KEY, spans TEXT NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID',
+      'CREATE TABLE IF NOT EXISTS spans (key TEXT PRIMARY KEY, used INTEGER NOT NULL, spans TEXT NOT NULL) WITHOUT ROWID',
     );
     return database;
   } catch (error) {
@@ -157,19 +172,27 @@ function removeDatabase(file: string): void {
   for (const end of ['', '-wal', '-shm']) rmSync(file + end, { force: true });
 }
 
+/** Extended codes say more in their higher bits. */
+function primaryCode(error: unknown): number | undefined {
+  const { errcode } = error as { errcode?: number };
+  return errcode === undefined ? undefined : errcode & 0xff;
+}
+
+/**
+ * Of the code that cuts: all of this folder, so that nobody has to remember to raise a number. Read with the code itself: later there may be
+ * another version on the disk.
+ */
+const OWN_VERSION = hashOfSources(import.meta.dirname);
+
 /** Of everything that decides where a text is cut. */
 export function spanKey(text: string, decides: readonly (string | number)[]): string {
-  const hash = createHash('sha256').update(JSON.stringify([ownVersion(), ...decides]));
+  const hash = createHash('sha256').update(JSON.stringify([OWN_VERSION, ...decides]));
   return hash.update(text).digest('hex').slice(0, 32);
 }
 
-let known: string | undefined;
-
-/** Of the code that cuts: all of this folder, so that nobody has to remember to raise a number. */
-function ownVersion(): string {
-  if (known !== undefined) return known;
+function hashOfSources(folder: string): string {
   const hash = createHash('sha256');
-  const files = readdirSync(import.meta.dirname).filter((name) => name.endsWith('.ts'));
-  for (const name of files.sort()) hash.update(name).update(readFileSync(join(import.meta.dirname, name)));
-  return (known = hash.digest('hex'));
+  const files = readdirSync(folder).filter((name) => name.endsWith('.ts'));
+  for (const name of files.sort()) hash.update(name).update(readFileSync(join(folder, name)));
+  return hash.digest('hex');
 }

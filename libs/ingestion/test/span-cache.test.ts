@@ -1,5 +1,6 @@
 import { mkdtemp, open as openFile, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
+import { DatabaseSync } from 'node:sqlite';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Parser } from 'web-tree-sitter';
@@ -143,6 +144,34 @@ describe('a cache that cannot be used', () => {
     expect((await cut([FILE]))[0]).toHaveLength(1);
     expect(failures).toHaveLength(1);
   });
+});
+
+test('an indexer that another one keeps from writing goes on, and leaves the file to it', async () => {
+  await cut([FILE]);
+  const other = new DatabaseSync(file);
+  other.exec('BEGIN EXCLUSIVE');
+  const late = { path: 'late.py', text: 'def late():\n    return 1\n' };
+  expect(await cut([FILE, late])).toHaveLength(2);
+  other.exec('COMMIT');
+  other.close();
+  parse.mockClear();
+  await cut([FILE]);
+  expect(parse).not.toHaveBeenCalled();
+});
+
+test('an indexer that runs for months forgets, too', async () => {
+  const cache = open();
+  const chunker = await createChunker({ cache });
+  await chunker.chunk(FILE);
+  cache.flush();
+  now += 40 * DAY_MS;
+  await chunker.chunk({ path: 'new.py', text: 'def new():\n    return 1\n' });
+  cache.flush();
+  parse.mockClear();
+  await chunker.chunk(FILE);
+  expect(parse).toHaveBeenCalledTimes(1);
+  chunker.close();
+  cache.close();
 });
 
 test('two indexers use one cache at the same time', async () => {

@@ -1,20 +1,24 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { constants, setPriority } from 'node:os';
 
 const { PRIORITY_BELOW_NORMAL } = constants.priority;
 
 /**
- * Lets all other processes go first: this one takes what processor time they leave, and a tenth of a core where they leave none. The threads
- * of a model wait for each other, so what interrupts one of them costs all (docs/benchmarks.md, "Indexing"). To be called before
- * there are other threads: those that are there keep their priority.
+ * Lets other processes go first: this one takes what processor time they leave, and a tenth of a core where they leave none. The threads
+ * of a model wait for each other, so what interrupts one of them costs all (docs/benchmarks.md, "Indexing"). Between containers the shares
+ * that they were given decide, and not this.
  *
  * Never throws: where it is not allowed, all stays as it was.
  */
 export async function runInBackground(): Promise<void> {
-  try {
-    setPriority(PRIORITY_BELOW_NORMAL);
-  } catch {
-    // A sandbox may not allow it.
+  // On Linux each thread has a priority of its own; later ones have that of the thread that starts them.
+  const threads = await readdir('/proc/self/task').catch(() => [String(process.pid)]);
+  for (const thread of threads) {
+    try {
+      setPriority(Number(thread), PRIORITY_BELOW_NORMAL);
+    } catch {
+      // It has ended, or a sandbox does not allow it.
+    }
   }
   await lowerSession().catch(() => undefined);
 }

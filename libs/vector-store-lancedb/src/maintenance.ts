@@ -74,7 +74,8 @@ export class IdIndex {
 
   /** To be called within a write that is tried again after a conflict. */
   async afterWrite(table: Table, rows: number): Promise<void> {
-    const written = (this.#written.get(table.name) ?? 0) + rows;
+    // What was written before, and by others, is not known.
+    const written = (this.#written.get(table.name) ?? ROWS_BETWEEN_LOOKS) + rows;
     this.#written.set(table.name, written);
     if (written < ROWS_BETWEEN_LOOKS) return;
     this.#written.set(table.name, 0);

@@ -27,6 +27,9 @@ const WRITES: ReadonlySet<string | symbol> = new Set<keyof VectorStore>([
   'clearRemovedMarks',
   'deleteRows',
   'optimize',
+  'dropCollection',
+  'dropSuccessor',
+  'replaceBySuccessor',
 ]);
 
 /**
@@ -69,12 +72,13 @@ class RenewedStores {
     if (isWrite) for (let due = this.#renewal(); due; due = this.#renewal()) await due;
     const opened = this.#taken();
     if (name === 'upsertRows') opened.upserts += 1;
-    const answer = apply(opened, name, args) as Promise<unknown>;
-    if (isWrite) opened.writing.add(answer);
+    let answer: Promise<unknown> | undefined;
     try {
+      answer = apply(opened, name, args) as Promise<unknown>;
+      if (isWrite) opened.writing.add(answer);
       return await answer;
     } finally {
-      opened.writing.delete(answer);
+      if (answer) opened.writing.delete(answer);
       await this.#end(opened);
     }
   }
