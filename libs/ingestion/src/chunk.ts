@@ -5,7 +5,7 @@ import type { FileLanguage } from './language-of.ts';
 import { markdownSpans } from './markdown-spans.ts';
 import type { Span } from './pack.ts';
 import { SourceLines } from './source-lines.ts';
-import { spanKey, type SpanCache } from './span-cache.ts';
+import type { SpanCache } from './span-cache.ts';
 import { syntaxSpans } from './syntax-chunks.ts';
 import { lineWindows, splitLongLine } from './windows.ts';
 
@@ -63,7 +63,7 @@ export async function createChunker(options: ChunkerOptions = {}): Promise<Chunk
   const pool = await GrammarPool.open();
 
   const parsedSpans = async (grammar: Grammar, source: SourceLines): Promise<Span[] | null> => {
-    const key = cache && spanKey(source.text, [pool.version, grammar.wasm, maxChars]);
+    const key = cache?.keyOf(source.text, [pool.version, grammar.wasm, maxChars]);
     const known = key === undefined ? null : cache?.get(key);
     if (known) return known;
     const use = { grammar, maxChars };

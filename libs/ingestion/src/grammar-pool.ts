@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
@@ -27,9 +26,6 @@ function cpuMs(): number {
   return (user + system) / 1_000;
 }
 
-const versionIn = async (manifest: string): Promise<string> =>
-  (JSON.parse(await readFile(manifest, 'utf8')) as { version: string }).version;
-
 /** Grammars of tree-sitter, each loaded when its first file comes, and the one parser that uses them in turn. */
 export class GrammarPool {
   readonly #languages = new Map<string, Promise<Language>>();
@@ -49,7 +45,7 @@ export class GrammarPool {
     const require = createRequire(import.meta.url);
     const manifest = require.resolve('@vscode/tree-sitter-wasm/package.json');
     const manifests = [manifest, join(dirname(require.resolve('web-tree-sitter')), 'package.json')];
-    const versions = await Promise.all(manifests.map(versionIn));
+    const versions = manifests.map((one) => (require(one) as { version: string }).version);
     return new GrammarPool(join(dirname(manifest), 'wasm'), versions.join(' '));
   }
 

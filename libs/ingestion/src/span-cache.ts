@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import type { Span } from './pack.ts';
 
 /** What is not asked for so long is deleted. */
@@ -34,6 +34,9 @@ export class SpanCache {
   readonly #file: string;
   readonly #options: SpanCacheOptions;
   #database: DatabaseSync | null = null;
+  #look: StatementSync | null = null;
+  /** As of the start: later there may be another version of the code on the disk than the one that runs. */
+  #codeVersion = '';
   /** To be written: spans, or null where it is only to be kept for longer. */
   readonly #pending = new Map<string, string | null>();
   #timer: NodeJS.Timeout | null = null;
@@ -44,18 +47,14 @@ export class SpanCache {
     this.#options = options;
   }
 
-  /** @param file where the cache is, or will be. One that cannot be read is made anew. */
+  /** @param file where the cache is, or will be. A damaged one is made anew. */
   static open(file: string, options: SpanCacheOptions): SpanCache {
     const cache = new SpanCache(file, options);
     try {
+      cache.#codeVersion = hashOfSources(import.meta.dirname);
       mkdirSync(dirname(file), { recursive: true });
-      try {
-        cache.#database = openDatabase(file);
-      } catch (error) {
-        if (!DAMAGED.has(primaryCode(error))) throw error;
-        removeDatabase(file);
-        cache.#database = openDatabase(file);
-      }
+      cache.#database = openWhole(file);
+      cache.#look = cache.#database.prepare('SELECT spans, used FROM spans WHERE key = ?');
     } catch (error) {
       cache.#break(error);
     }
@@ -63,13 +62,19 @@ export class SpanCache {
     return cache;
   }
 
-  /** @param key as {@link spanKey} makes it. */
+  /** @param decides what else decides where the text is cut. */
+  keyOf(text: string, decides: readonly (string | number)[]): string {
+    const hash = createHash('sha256').update(JSON.stringify([this.#codeVersion, ...decides]));
+    return hash.update(text).digest('hex').slice(0, 32);
+  }
+
+  /** @param key as {@link keyOf} makes it. */
   get(key: string): Span[] | null {
     const pending = this.#pending.get(key);
     if (typeof pending === 'string') return JSON.parse(pending) as Span[];
     return (
-      this.#try((database) => {
-        const row = database.prepare('SELECT spans, used FROM spans WHERE key = ?').get(key);
+      this.#try(() => {
+        const row = this.#look?.get(key);
         if (!row) return null;
         if (this.#today() - Number(row['used']) >= NOTED_AFTER_DAYS) this.#write(key, null);
         return JSON.parse(row['spans'] as string) as Span[];
@@ -153,6 +158,16 @@ export class SpanCache {
   }
 }
 
+function openWhole(file: string): DatabaseSync {
+  try {
+    return openDatabase(file);
+  } catch (error) {
+    if (!DAMAGED.has(primaryCode(error))) throw error;
+    removeDatabase(file);
+    return openDatabase(file);
+  }
+}
+
 function openDatabase(file: string): DatabaseSync {
   const database = new DatabaseSync(file, { timeout: BUSY_MS });
   try {
@@ -178,18 +193,7 @@ function primaryCode(error: unknown): number | undefined {
   return errcode === undefined ? undefined : errcode & 0xff;
 }
 
-/**
- * Of the code that cuts: all of this folder, so that nobody has to remember to raise a number. Read with the code itself: later there may be
- * another version on the disk.
- */
-const OWN_VERSION = hashOfSources(import.meta.dirname);
-
-/** Of everything that decides where a text is cut. */
-export function spanKey(text: string, decides: readonly (string | number)[]): string {
-  const hash = createHash('sha256').update(JSON.stringify([OWN_VERSION, ...decides]));
-  return hash.update(text).digest('hex').slice(0, 32);
-}
-
+/** Of the code that cuts: all of this folder, so that nobody has to remember to raise a number. */
 function hashOfSources(folder: string): string {
   const hash = createHash('sha256');
   const files = readdirSync(folder).filter((name) => name.endsWith('.ts'));

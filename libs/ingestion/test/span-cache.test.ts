@@ -12,6 +12,11 @@ const FILE = {
   path: 'retry.py',
   text: 'def retry(times):\n    return times\n\n\nclass Backoff:\n    limit = 3\n',
 };
+/** More than are written at a time. */
+const MANY = Array.from({ length: 600 }, (_, n) => ({
+  path: 'a.py',
+  text: `def f${n}():\n    return ${n}\n`,
+}));
 const DAY_MS = 86_400_000;
 
 let folder: string;
@@ -125,17 +130,13 @@ describe('a cache that cannot be used', () => {
   });
 
   test('stops nothing where it breaks while it is used, and is gone afterwards', async () => {
-    const many = Array.from({ length: 600 }, (_, n) => ({
-      path: 'a.py',
-      text: `def f${n}():\n    return ${n}\n`,
-    }));
-    const fresh = await cut(many);
+    const fresh = await cut(MANY);
     await overwriteAllButTheFirstPage(file);
-    expect(await cut(many)).toEqual(fresh);
+    expect(await cut(MANY)).toEqual(fresh);
     expect(failures).toHaveLength(1);
     await expect(stat(file)).rejects.toThrow('ENOENT');
     failures = [];
-    expect(await cut(many)).toEqual(fresh);
+    expect(await cut(MANY)).toEqual(fresh);
     expect(failures).toEqual([]);
   });
 
@@ -177,15 +178,11 @@ test('an indexer that runs for months forgets, too', async () => {
 test('two indexers use one cache at the same time', async () => {
   const [one, other] = [open(), open()];
   const chunkers = [await createChunker({ cache: one }), await createChunker({ cache: other })];
-  const many = Array.from({ length: 600 }, (_, n) => ({
-    path: 'a.py',
-    text: `def f${n}():\n    return ${n}\n`,
-  }));
-  for (const file of many) for (const chunker of chunkers) expect(await chunker.chunk(file)).toHaveLength(1);
+  for (const file of MANY) for (const chunker of chunkers) expect(await chunker.chunk(file)).toHaveLength(1);
   for (const chunker of chunkers) chunker.close();
   for (const cache of [one, other]) cache.close();
   parse.mockClear();
-  await cut(many);
+  await cut(MANY);
   expect(parse).not.toHaveBeenCalled();
   expect(failures).toEqual([]);
 });

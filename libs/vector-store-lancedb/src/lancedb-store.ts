@@ -28,7 +28,7 @@ import * as chunks from './chunk-table.ts';
 import * as vectors from './chunk-vectors.ts';
 import { CollectionTables, type FolderTables } from './collection-tables.ts';
 import { toStoreError } from './failures.ts';
-import { allowMissingVectors, compact, keepUp, IdIndex } from './maintenance.ts';
+import { allowMissingVectors, compact, IdIndex, keepUp } from './maintenance.ts';
 import { Pointers } from './pointers.ts';
 import { RepoCounts } from './repo-counts.ts';
 import { toArrowTable } from './rows.ts';

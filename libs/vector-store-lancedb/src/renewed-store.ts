@@ -33,9 +33,9 @@ const WRITES: ReadonlySet<string | symbol> = new Set<keyof VectorStore>([
 ]);
 
 /**
- * A store that is opened anew after every so many upserts, when none of its writes is under way, and closed when the last call to it has ended: LanceDB's connection keeps
- * something of every version that it has written (0.39: after 700 writes of 256 rows 0.4 GB, whatever its caches may hold), and gives it
- * back when it is closed. For who writes much; a reader has no use for it.
+ * A store that is opened anew after every so many upserts, when no write to it is under way, and closed when the last call to it has ended.
+ * LanceDB's connection keeps something of every version that it has written (0.39: after 700 writes of 256 rows 0.4 GB, whatever its caches may
+ * hold), and gives it back when it is closed. For who writes much; a reader has no use for it.
  */
 export async function createRenewedStore(
   open: () => Promise<VectorStore>,
