@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { delimiter, join, relative } from 'node:path';
 import { install, PROJECT_NODE, ROOT } from './install.mjs';
 
 install({ development: true });
@@ -17,6 +17,7 @@ const env = {
 const reports = mkdtempSync(join(tmpdir(), 'embergate-test-'));
 const report = join(reports, 'vitest.json');
 const totals = { passed: 0, failed: 0, skipped: 0 };
+const failed = [];
 
 function check(name, command, args) {
   const startedAt = Date.now();
@@ -57,12 +58,20 @@ try {
       status === 'failed' && assertionResults.every((test) => test.status !== 'failed'),
   );
   totals.failed += broken.length;
+  for (const { name, assertionResults } of testResults) {
+    for (const { fullName } of assertionResults.filter((test) => test.status === 'failed')) {
+      failed.push(`${relative(ROOT, name)}: ${fullName}`);
+    }
+  }
+  failed.push(...broken.map(({ name }) => `${relative(ROOT, name)}: cannot be run`));
 } catch (error) {
   console.error(`The report of the tests cannot be read: ${error.message}`);
 }
 rmSync(reports, { recursive: true, force: true });
 if (!ok && totals.failed === 0) totals.failed = 1;
 
+// Named once more where whoever reads only the end of it finds them.
+for (const each of failed) console.log(`FAIL ${each}`);
 const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : '';
 console.log(`${totals.passed} passed, ${totals.failed} failed${skipped}`);
 process.exitCode = totals.failed === 0 ? 0 : 1;

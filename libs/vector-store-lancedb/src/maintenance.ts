@@ -64,8 +64,8 @@ const ROWS_BETWEEN_LOOKS = 4_096;
  */
 export class IdIndex {
   readonly #waitingRows: number | undefined;
-  /** By the name of the table, since the last look. */
-  readonly #written = new Map<string, number>();
+  /** Since the last look. By the handle, and not by its name: LanceDB gives that only while nothing else is under way on it. */
+  readonly #written = new WeakMap<Table, number>();
 
   /** @param waitingRows that may wait; default: a twentieth of the table, 1,000 at least. */
   constructor(waitingRows: number | undefined) {
@@ -75,10 +75,10 @@ export class IdIndex {
   /** To be called within a write that is tried again after a conflict. */
   async afterWrite(table: Table, rows: number): Promise<void> {
     // What was written before, and by others, is not known.
-    const written = (this.#written.get(table.name) ?? ROWS_BETWEEN_LOOKS) + rows;
-    this.#written.set(table.name, written);
+    const written = (this.#written.get(table) ?? ROWS_BETWEEN_LOOKS) + rows;
+    this.#written.set(table, written);
     if (written < ROWS_BETWEEN_LOOKS) return;
-    this.#written.set(table.name, 0);
+    this.#written.set(table, 0);
     const most = this.#waitingRows ?? mayWait(await table.countRows());
     const index = await table.indexStats('id_idx');
     if (index === undefined || index.numUnindexedRows > most) await indexIds(table);

@@ -130,6 +130,26 @@ export function describeReading(stores: Stores): void {
 }
 
 export function describeScale(stores: Stores): void {
+  describe('a process that writes', () => {
+    test('reads the same collection meanwhile, and neither fails', async () => {
+      const { writer } = stores;
+      let isWriting = true;
+      const readers = [1, 2, 3].map(async () => {
+        while (isWriting) await writer.countByRepo('default');
+      });
+      try {
+        for (let batch = 0; batch < 20; batch++) {
+          const rows = Array.from({ length: 20 }, (_, i) => row({ path: `src/${batch}-${i}.ts` }));
+          await writer.upsertRows('default', rows);
+        }
+      } finally {
+        isWriting = false;
+        await Promise.all(readers);
+      }
+      expect(await writer.countByRepo('default')).toEqual([{ repo: 'app', chunks: 400 }]);
+    });
+  });
+
   describe('five thousand rows in batches', () => {
     test('are all there, in pages, before and after optimising, while the other process reads', async () => {
       const { writer, reader } = stores;
