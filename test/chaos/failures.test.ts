@@ -122,14 +122,14 @@ describe('real failures of real processes', () => {
     const source = await folder('project');
     await writeSampleProject(source);
     const { client } = await start({ source, dataDir: await folder('data') });
-    const child = await processOf(/inference-child/);
+    const child = await processOf(/inference-child\.ts$/);
     process.kill(child.pid, 'SIGSTOP');
     const search = client.search({ query: 'retry with backoff once', deadlineMs: 20_000 });
     process.kill(child.pid, 'SIGKILL');
     const answer = await search;
     expect(answer.embedding).toMatchObject({ tier: 'cpu', degraded: false, cached: false });
     expect(answer.results[0]?.path).toBe('src/retry.ts');
-    expect((await processOf(/inference-child/)).pid).not.toBe(child.pid);
+    expect((await processOf(/inference-child\.ts$/)).pid).not.toBe(child.pid);
   });
 
   it('a worker that is frozen: a caller who forbids degradation gets a typed error in time', async () => {

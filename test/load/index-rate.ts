@@ -14,7 +14,7 @@ import { copyStandardLibrary } from './stdlib.ts';
 const SAMPLE = 600;
 const BATCH_SIZES = [2, 4, 8, 16];
 const THREADS = [2];
-const PROCESSES = /(worker|indexer|gateway)\/src\/main|inference-child|(valkey|redis)-server 1/;
+const PROCESSES = /(worker|indexer|gateway)\/src\/main|inference-child\.ts( bulk)?|(valkey|redis)-server 1/;
 
 const corpus = await temporaryFolder('corpus');
 const [named] = process.argv.slice(2);
@@ -55,12 +55,12 @@ async function rawRates(sample?: Uint32Array[]): Promise<{ best: number; sample:
   return { best, sample: texts ?? [] };
 }
 
-/** Of what has run so far, by the name of the process. */
-async function processorSeconds(root: number): Promise<Map<string, { pid: number; seconds: number }>> {
-  const used = new Map<string, { pid: number; seconds: number }>();
+/** Of what has run so far, by the process. */
+async function processorSeconds(root: number): Promise<Map<number, { name: string; seconds: number }>> {
+  const used = new Map<number, { name: string; seconds: number }>();
   for (const { pid, command } of await descendantsOf(root)) {
     const name = PROCESSES.exec(command)?.[0];
-    if (name !== undefined) used.set(name, { pid, seconds: await cpuSecondsOf(pid) });
+    if (name !== undefined) used.set(pid, { name, seconds: await cpuSecondsOf(pid) });
   }
   return used;
 }
@@ -75,9 +75,9 @@ async function indexOnce(): Promise<IndexJob> {
     });
     for await (const job of embergate.client.watchIndexJob(id)) {
       if (!isEnded(job.state)) continue;
-      for (const [name, { pid, seconds }] of await processorSeconds(embergate.pid)) {
+      for (const [pid, { name, seconds }] of await processorSeconds(embergate.pid)) {
         const { peakMb } = await memoryOf(pid);
-        const used = seconds - (before.get(name)?.seconds ?? 0);
+        const used = seconds - (before.get(pid)?.seconds ?? 0);
         console.log(`${name}: peak memory ${peakMb} MB, ${used.toFixed(1)} s of processor time in the job`);
       }
       return job;

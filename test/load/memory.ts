@@ -11,13 +11,13 @@ const WORDS =
   );
 
 const embergate = await RunningEmbergate.start({ env: { LOG_LEVEL: 'warn' } });
-const processes = (await descendantsOf(embergate.pid)).flatMap(({ pid, command }) => {
-  const [name] =
-    /(worker|indexer|gateway)\/src\/main|inference-child|(valkey|redis)-server \S/.exec(command) ?? [];
-  return name === undefined ? [] : [{ pid, name }];
-});
+const PROCESSES = /(worker|indexer|gateway)\/src\/main|inference-child\.ts( bulk)?|(valkey|redis)-server \S/;
 
 async function show(done: number): Promise<void> {
+  const processes = (await descendantsOf(embergate.pid)).flatMap(({ pid, command }) => {
+    const [name] = PROCESSES.exec(command) ?? [];
+    return name === undefined ? [] : [{ pid, name }];
+  });
   const cells = await Promise.all(
     processes.map(async ({ pid, name }) => {
       const { nowMb, peakMb } = await memoryOf(pid);

@@ -29,7 +29,8 @@ const noModel: EmbeddingBackend = {
     batch.forEach((_ids, row) => vectors.set(vector, row * DIMENSIONS));
     return { vectors, ms: 0 };
   },
-  interleaves: false,
+  bulkBeside: 0,
+  pads: true,
   computedTokens: paddedTokens,
   close: async () => undefined,
 };

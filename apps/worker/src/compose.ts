@@ -1,4 +1,6 @@
-import { OnnxBackend } from '@embergate/embedding-onnx/onnx-backend.ts';
+import { BulkProcesses } from '@embergate/embedding-onnx/bulk-processes.ts';
+import { OnnxBackend, type OnnxBackendOptions } from '@embergate/embedding-onnx/onnx-backend.ts';
+import type { EmbeddingBackend } from '@embergate/embedding/backend.ts';
 import { withVectorsOf } from '@embergate/embedding/matryoshka.ts';
 import { warmUp } from '@embergate/embedding/warm-up.ts';
 import { findModel, onnxPathOn, verifyModel } from '@embergate/models/installed-model.ts';
@@ -6,8 +8,9 @@ import { isDecoder, promptPrefixes } from '@embergate/models/prompt-prefixes.ts'
 import { TOKEN_NODES } from '@embergate/models/qwen2-graph.ts';
 import { loadTokenizer } from '@embergate/models/tokenizer.ts';
 import { LiveFit } from '@embergate/routing/fit.ts';
+import { planBulkProcesses } from './bulk-plan.ts';
 import { announceWorker, serveLanes, type ProcessParts } from './compose-lanes.ts';
-import { openFirst, planDevices, type AskedDevice, type LocalTier } from './device.ts';
+import { openFirst, planDevices, type AskedDevice, type Device, type LocalTier } from './device.ts';
 
 export interface WorkerParts extends ProcessParts {
   model: string;
@@ -19,6 +22,8 @@ export interface WorkerParts extends ProcessParts {
   dimensions: number | undefined;
   tier: LocalTier;
   device: AskedDevice;
+  /** BULK_PROCESSES. */
+  bulkProcesses: number | undefined;
 }
 
 /** Starts a worker: says "starting" first, takes jobs once the model has run. */
@@ -45,28 +50,42 @@ export async function composeWorker(
   const prefixes = isDecoder(space)
     ? promptPrefixes(space, await loadTokenizer(model.tokenizerPath, { maxTokens }))
     : [];
-  const { opened: backend, reason } = await openFirst(plan, (device) =>
-    OnnxBackend.create({
-      onnxPath: onnxPathOn(device, model),
-      dimensions: graphDimensions,
-      padTokenId,
-      isDecoder: isDecoder(space),
-      prefixes,
-      device,
-      nodesOnCpu: isDecoder(space) ? [...TOKEN_NODES] : [],
-      mayBeSoftware: plan.mayBeSoftware,
-      log,
-      onAvailable,
-    }),
+  const optionsOn = (device: Device): OnnxBackendOptions => ({
+    onnxPath: onnxPathOn(device, model),
+    dimensions: graphDimensions,
+    padTokenId,
+    isDecoder: isDecoder(space),
+    prefixes,
+    device,
+    nodesOnCpu: isDecoder(space) ? [...TOKEN_NODES] : [],
+    mayBeSoftware: plan.mayBeSoftware,
+    log,
+  });
+  const { opened, reason } = await openFirst(plan, (device) =>
+    OnnxBackend.create({ ...optionsOn(device), onAvailable }),
   );
-  report.setDevice(backend.device, reason);
+  report.setDevice(opened.device, reason);
+  const bulk = planBulkProcesses(parts.bulkProcesses, model.bytes);
+  const backend = withBulkProcesses(opened, optionsOn(opened.device), bulk);
   lifecycle.onClose('backend', () => backend.close());
   const fit = new LiveFit(await warmUp(backend, maxTokens));
-  const { childPid, device } = backend;
+  const { childPid, device } = opened;
   log.info({ fit: fit.current, device, deviceReason: reason, model: model.name, childPid }, 'model ready');
   const worker = { ...identity, device };
 
   const cut = withVectorsOf(backend, space.dimensions);
   await serveLanes({ ...parts, ...announced, model, worker, backend: cut, fit });
   return { workerId: identity.workerId, childPid };
+}
+
+/** A decoder computes bulk work in parts between queries, and a GPU has no use for a second process: they stay as they are. */
+function withBulkProcesses(
+  queries: OnnxBackend,
+  options: OnnxBackendOptions,
+  { processes, threads }: ReturnType<typeof planBulkProcesses>,
+): EmbeddingBackend {
+  const { device, isDecoder: isInParts, log } = options;
+  if (device !== 'cpu' || isInParts || processes === 0) return queries;
+  const start = (): OnnxBackend => new OnnxBackend({ ...options, threads, isBackground: true });
+  return new BulkProcesses({ queries, start, processes, log });
 }

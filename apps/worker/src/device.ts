@@ -2,7 +2,7 @@ import { AppError } from '@embergate/contracts/errors.ts';
 import type { TierName } from '@embergate/contracts/tiers.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 
-type Device = 'cpu' | 'cuda' | 'webgpu';
+export type Device = 'cpu' | 'cuda' | 'webgpu';
 export type AskedDevice = 'auto' | Device;
 /** A tier whose workers compute on a device of their own. */
 export type LocalTier = Exclude<TierName, 'remote'>;

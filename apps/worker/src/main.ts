@@ -37,7 +37,12 @@ await runProcess({
       alignmentFloors: { cosine: config.ALIGNMENT_MIN_COSINE, overlap: config.ALIGNMENT_MIN_OVERLAP },
     };
     if (config.WORKER_TIER !== 'remote') {
-      return composeWorker({ ...parts, tier: config.WORKER_TIER, device: config.EMBEDDING_DEVICE });
+      return composeWorker({
+        ...parts,
+        tier: config.WORKER_TIER,
+        device: config.EMBEDDING_DEVICE,
+        bulkProcesses: config.BULK_PROCESSES,
+      });
     }
     return composeRemoteWorker({
       ...parts,

@@ -25,7 +25,8 @@ function worker(tier: 'remote' | 'cpu') {
     device: tier,
     dimensions: 2,
     isReady: true,
-    interleaves: false,
+    bulkBeside: 0,
+    pads: true,
     computedTokens: paddedTokens,
     whenReady: () => Promise.resolve(),
     embed: async (batch: readonly Uint32Array[], options?: EmbedOptions) => {

@@ -130,6 +130,7 @@ export const rerankSettings = {
 export const workerSettings = {
   WORKER_TIER: choice(TIER_NAMES).default('cpu'),
   EMBEDDING_DEVICE: choice(EMBEDDING_DEVICES).default('auto'),
+  BULK_PROCESSES: integer(0, 64).optional(),
   ALIGNMENT_MIN_COSINE: share.default(0.95),
   ALIGNMENT_MIN_OVERLAP: share.default(0.5),
   REMOTE_EMBEDDING_URL: apiUrl('REMOTE_EMBEDDING_API_KEY').optional(),

@@ -3,9 +3,13 @@
  * queue locks and heartbeats turn in the supervisor. It ends when its supervisor does.
  */
 import { toAppError } from '@embergate/contracts/errors.ts';
+import { runInBackground } from '@embergate/platform/background-priority.ts';
 import { openModel } from './open-model.ts';
 import type { FromChild, LoadModel, RunBatch, ToChild } from './protocol.ts';
 import { Turns, type Model, type Turn } from './turns.ts';
+
+/** Lower than queries, and above the indexer, whose chunks are worth nothing without vectors. */
+const BULK_NICENESS = 5;
 
 let model: Model | undefined;
 const turns = new Turns();
@@ -24,6 +28,7 @@ process.on('message', (message: ToChild) => {
 
 async function load(options: LoadModel): Promise<void> {
   try {
+    if (options.isBackground) await runInBackground(BULK_NICENESS);
     const opened = await openModel(options);
     model = opened.model;
     say({ type: 'loaded', proof: opened.proof });

@@ -58,7 +58,8 @@ export class InferenceProcess {
     this.#options = options;
     this.loaded = this.#loading.promise;
     this.ended = this.#ending.promise;
-    this.#child = fork(CHILD, [], {
+    // The word is for people who look at the list of processes.
+    this.#child = fork(CHILD, options.model.isBackground ? ['bulk'] : [], {
       serialization: 'advanced',
       detached: true,
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],

@@ -24,12 +24,14 @@ export interface OnnxBackendOptions {
   log: Logger;
   /** Default: one a core. */
   threads?: number;
+  /** Takes what processor time others leave. Default: no. */
+  isBackground?: boolean;
   /** Told when the model is gone, and when it is there again. */
   onAvailable?: (available: boolean) => void;
 }
 
 /** For a batch of unknown duration: one of the warm-up. */
-const DEFAULT_HANG_MS = 60_000;
+export const DEFAULT_HANG_MS = 60_000;
 /** The first time the model comes from a cold disk. */
 const FIRST_LOAD_LIMIT_MS = 300_000;
 /** Later it is known how long it takes. */
@@ -61,7 +63,8 @@ export class OnnxBackend implements EmbeddingBackend {
   #loadLimitMs = FIRST_LOAD_LIMIT_MS;
   #failures = 0;
 
-  private constructor(options: OnnxBackendOptions) {
+  /** Begins to load the model; {@link whenReady} rejects with what {@link create} would, where that fails. */
+  constructor(options: OnnxBackendOptions) {
     this.#options = options;
     this.dimensions = options.dimensions;
     this.#log = options.log;
@@ -95,8 +98,12 @@ export class OnnxBackend implements EmbeddingBackend {
     return this.#proof;
   }
 
-  get interleaves(): boolean {
-    return this.#options.isDecoder === true;
+  get bulkBeside(): number {
+    return this.#options.isDecoder === true ? 1 : 0;
+  }
+
+  get pads(): boolean {
+    return this.#options.isDecoder !== true;
   }
 
   computedTokens(batch: readonly Uint32Array[]): number {
@@ -145,10 +152,21 @@ export class OnnxBackend implements EmbeddingBackend {
       threads = availableParallelism(),
       nodesOnCpu = [],
       mayBeSoftware = false,
+      isBackground = false,
     } = this.#options;
     const { device } = this;
     const child = new InferenceProcess({
-      model: { onnxPath, dimensions, padTokenId, prefixes, threads, device, nodesOnCpu, mayBeSoftware },
+      model: {
+        onnxPath,
+        dimensions,
+        padTokenId,
+        prefixes,
+        threads,
+        device,
+        nodesOnCpu,
+        mayBeSoftware,
+        isBackground,
+      },
       loadLimitMs: this.#loadLimitMs,
       onHang: (doing, limitMs) =>
         this.#log.error({ doing, limitMs, childPid: child.pid }, 'the inference process hangs; replacing it'),

@@ -14,6 +14,8 @@ export interface LoadModel {
   nodesOnCpu: string[];
   /** A software adapter will do where WebGPU finds no GPU. */
   mayBeSoftware: boolean;
+  /** Takes what processor time others leave. */
+  isBackground: boolean;
   /** How texts begin again and again, as an even number of token ids each: a model that reads from left to right pays for these once. */
   prefixes: Uint32Array[];
 }

@@ -16,7 +16,8 @@ function signalledOn(isPoison: (ids: Uint32Array) => boolean, signal: NodeJS.Sig
   return {
     device: real.device,
     dimensions: real.dimensions,
-    interleaves: real.interleaves,
+    bulkBeside: real.bulkBeside,
+    pads: real.pads,
     computedTokens: (batch) => real.computedTokens(batch),
     get isReady() {
       return real.isReady;

@@ -44,7 +44,9 @@ const PROBE = [madeUp(4).text];
 export class RemoteBackend implements EmbeddingBackend {
   readonly device = 'remote';
   /** An API takes several requests at a time: queries go beside bulk work. */
-  readonly interleaves = true;
+  readonly bulkBeside = 1;
+  /** Whatever the server does, it is the texts that it bills and reads. */
+  readonly pads = false;
   readonly dimensions: number;
   readonly #api: EmbeddingApi;
   readonly #cut: (text: string, ids: Uint32Array) => string;
@@ -84,7 +86,6 @@ export class RemoteBackend implements EmbeddingBackend {
     return this.#whyAway?.toAppError(true);
   }
 
-  /** Whatever the server pads, it is the texts that it bills and reads. */
   computedTokens(batch: readonly Uint32Array[]): number {
     return batch.reduce((sum, ids) => sum + ids.length, 0);
   }

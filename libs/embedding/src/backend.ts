@@ -18,8 +18,8 @@ export interface Embedded {
 }
 
 /**
- * Runs the model on token ids. One batch at a time: the caller waits for one before it sends the next. Where it interleaves, a
- * batch of queries may be sent while one of bulk work runs.
+ * Runs the model on token ids. One batch at a time: the caller waits for one before it sends the next, but for the bulk batches that may
+ * be with it beside one of queries.
  */
 export interface EmbeddingBackend {
   /** Where the model's matrix work really runs: `cpu`, `cuda`, `webgpu`. */
@@ -32,8 +32,10 @@ export interface EmbeddingBackend {
    * Undefined where it is there, or will soon be.
    */
   readonly whyAway?: AppError | undefined;
-  /** Queries may go beside bulk work: between its parts, or at the same time. */
-  readonly interleaves: boolean;
+  /** Bulk batches that may be with it beside queries: computed between their parts, or at the same time. 0: bulk work and queries take turns. */
+  readonly bulkBeside: number;
+  /** The texts of a batch are padded to its longest. */
+  readonly pads: boolean;
   /** What a batch costs, in tokens: those that are padded to, or those that have not been computed before. */
   computedTokens(batch: readonly Uint32Array[]): number;
   /**

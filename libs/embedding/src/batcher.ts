@@ -58,7 +58,7 @@ const PROBE = madeUp(16);
  *   idle --submit--> running --batch done, more waiting--> running --nothing waiting--> idle --close--> closed
  *                       |--model away--> waiting for it --model there--> running
  *
- * Where the model interleaves, one bulk batch runs beside the queries: they go between its parts.
+ * Where the model has room for bulk batches beside queries, so many run beside them, and queries wait for none.
  *
  * Before a batch is made, requests that are late are dropped. A batch that failed is tried again in
  * halves, down to single texts: one on which the model fails fails its request, one that ends the model's process twice is
@@ -75,8 +75,8 @@ export class Batcher {
   readonly #requests = new Set<EmbedRequest>();
   #computing: { startedAt: number; predictedMs: number } | undefined;
   #running: Promise<void> | undefined;
-  /** The bulk batch that runs beside the queries. */
-  #bulkRunning: Promise<void> | undefined;
+  /** The bulk batches that run beside the queries. */
+  readonly #beside = new Set<Promise<void>>();
   /** Batches that the model computes. */
   readonly #runs = new Set<{ isAlone: boolean }>();
   /** Something has been submitted. */
@@ -90,9 +90,7 @@ export class Batcher {
     this.#options = options;
     this.#backend = backend;
     this.#fit = fit;
-    const costAlone = backend.interleaves
-      ? (ids: Uint32Array): number => backend.computedTokens([ids])
-      : undefined;
+    const costAlone = backend.pads ? undefined : (ids: Uint32Array): number => backend.computedTokens([ids]);
     this.#waiting = new WaitingTexts({
       bulkMs: bulkBatchMs,
       bulkTokens: bulkBatchTokens,
@@ -151,7 +149,7 @@ export class Batcher {
     this.#closed = true;
     const bulk = [...this.#requests].filter(({ lane }) => lane === 'bulk');
     // A long text that is computed in parts is not waited for.
-    this.#drop(this.#bulkRunning ? new Set(bulk) : this.#waiting.requests('bulk'), stopping());
+    this.#drop(this.#beside.size > 0 ? new Set(bulk) : this.#waiting.requests('bulk'), stopping());
     this.#closing.resolve();
     await this.#running;
   }
@@ -159,7 +157,7 @@ export class Batcher {
   async #run(): Promise<void> {
     // Requests that arrive in the same turn of the loop belong in the first batch.
     await new Promise(setImmediate);
-    while (!this.#waiting.isEmpty || (this.#bulkRunning && !this.#closed)) {
+    while (!this.#waiting.isEmpty || (this.#beside.size > 0 && !this.#closed)) {
       if (!this.#backend.isReady) await this.#waitForModel();
       this.#dropLate();
       await this.#runNext();
@@ -169,30 +167,32 @@ export class Batcher {
   }
 
   async #runNext(): Promise<void> {
-    const beside = this.#bulkRunning;
-    if (!this.#backend.isReady) return beside;
+    const beside = [...this.#beside];
+    if (!this.#backend.isReady) return void (await Promise.all(beside));
     this.#arrival = Promise.withResolvers();
     const batch = this.#waiting.take(this.#fit.current, this.#nextLane());
     if (!batch) {
-      if (beside) this.#options.onIdle?.();
-      return void (await Promise.race([beside, this.#arrival.promise, this.#closing.promise]));
+      if (beside.length > 0) this.#options.onIdle?.();
+      return void (await Promise.race([...beside, this.#arrival.promise, this.#closing.promise]));
     }
     // A text with which the model's process has ended is alone with it the next time: then it is known whether it was the text.
     const isSuspect = batch.items.some((item) => item.isSuspect);
-    if (isSuspect) await beside;
-    const isBeside = batch.lane === 'bulk' && this.#backend.interleaves && !isSuspect;
+    if (isSuspect) await Promise.all(beside);
+    const isBeside = batch.lane === 'bulk' && this.#backend.bulkBeside > 0 && !isSuspect;
     const running = this.#runBatch(batch, isBeside);
     if (!isBeside) return running;
-    this.#bulkRunning = running.finally(() => (this.#bulkRunning = undefined));
+    const ended = running.finally(() => this.#beside.delete(ended));
+    this.#beside.add(ended);
   }
 
   /**
-   * Where the model interleaves, it shares its time out among the lanes itself, and one bulk batch is always with it. Only parts of
-   * one that failed may need it for themselves, and queries would wait for these.
+   * Where bulk batches run beside queries, the model shares its time out among the lanes itself, and has as many of them as it takes. Only
+   * parts of one that failed may need it for themselves, and queries would wait for these.
    */
   #nextLane(): Lane | undefined {
-    if (!this.#backend.interleaves) return undefined;
-    if (this.#bulkRunning || !this.#waiting.has('bulk')) return 'query';
+    const { bulkBeside } = this.#backend;
+    if (bulkBeside === 0) return undefined;
+    if (this.#beside.size >= bulkBeside || !this.#waiting.has('bulk')) return 'query';
     return this.#waiting.hasFailed('bulk') ? undefined : 'bulk';
   }
 
@@ -253,10 +253,11 @@ export class Batcher {
     if (!isBeside) this.#computing = { startedAt, predictedMs };
     try {
       const embedded = await this.#backend.embed(inputs, { hangMs: hangMs(predictedMs), lane, texts });
-      // Where others had their turn meanwhile, only the model knows what this one took. Computed in parts a text takes longer, and
-      // says nothing about those that are not.
-      const ms = this.#backend.interleaves ? embedded.ms : performance.now() - startedAt;
-      if (lane === 'query' || !this.#backend.interleaves) this.#fit.observe({ paddedTokens: cost, ms });
+      // Where others had their turn meanwhile, only the model knows what this one took. Bulk work is computed in another way there, in parts or
+      // with less of the processor, and says nothing about queries.
+      const takesTurns = this.#backend.bulkBeside === 0;
+      const ms = takesTurns ? performance.now() - startedAt : embedded.ms;
+      if (lane === 'query' || takesTurns) this.#fit.observe({ paddedTokens: cost, ms });
       return { vectors: embedded.vectors, ms };
     } catch (error) {
       return { error, ms: performance.now() - startedAt };

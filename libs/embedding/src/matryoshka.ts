@@ -41,7 +41,8 @@ export function withVectorsOf(backend: EmbeddingBackend, dimensions: number): Em
       return backend.whyAway;
     },
     dimensions,
-    interleaves: backend.interleaves,
+    bulkBeside: backend.bulkBeside,
+    pads: backend.pads,
     computedTokens: (batch) => backend.computedTokens(batch),
     whenReady: () => backend.whenReady(),
     close: () => backend.close(),

@@ -5,39 +5,45 @@ import type { Embedded, EmbeddingBackend, EmbedOptions } from '../src/backend.ts
 import { paddedTokens } from '../src/padded-tokens.ts';
 import { FitThatStays, text } from './fake-backends.ts';
 
-/** Stands for a model that computes bulk work in parts: a batch of each lane may run, and each ends when told. */
+/** Stands for a model that computes bulk work beside queries: each batch ends when told, of a lane the one that began first. */
 class FakeInterleavingBackend implements EmbeddingBackend {
   readonly device = 'cpu';
   readonly dimensions = 1;
   readonly isReady = true;
-  readonly interleaves = true;
+  readonly bulkBeside: number;
+  readonly pads: boolean;
   readonly computedTokens = paddedTokens;
   readonly begun: string[] = [];
-  readonly #running = new Map<string, { finish: () => void; fail: (error: AppError) => void }>();
+  #running: { lane: string; finish: () => void; fail: (error: AppError) => void }[] = [];
+
+  constructor({ bulkBeside = 1, pads = false } = {}) {
+    this.bulkBeside = bulkBeside;
+    this.pads = pads;
+  }
 
   embed(batch: readonly Uint32Array[], { lane = 'query' }: EmbedOptions = {}): Promise<Embedded> {
     const vectors = Float32Array.from(batch, ([first = 0]) => first);
     this.begun.push(`${lane} ${vectors[0]}`);
     return new Promise((resolve, fail) => {
       const finish = (): void => resolve({ vectors, ms: 40 });
-      this.#running.set(lane, { finish, fail });
+      this.#running.push({ lane, finish, fail });
     });
   }
 
   /** Its process ends, and the next one is there at once. */
   async die(): Promise<void> {
-    const running = [...this.#running.values()];
-    this.#running.clear();
+    const running = this.#running;
+    this.#running = [];
     const details = { childEnded: true };
     for (const { fail } of running) fail(new AppError('embedding_failed', 'The process ended.', { details }));
     await settled();
   }
 
   async end(lane: 'query' | 'bulk'): Promise<void> {
-    const running = this.#running.get(lane);
-    if (!running) throw new Error(`nothing of ${lane} runs`);
-    this.#running.delete(lane);
-    running.finish();
+    const first = this.#running.find((running) => running.lane === lane);
+    if (!first) throw new Error(`nothing of ${lane} runs`);
+    this.#running = this.#running.filter((running) => running !== first);
+    first.finish();
     await settled();
   }
 
@@ -147,5 +153,51 @@ describe('a model that computes bulk work in parts', () => {
     await backend.end('query');
     await closed;
     expect([...(await asked).vectors]).toEqual([8]);
+  });
+});
+
+describe('a model that has two processes for bulk work', () => {
+  const make = () => {
+    const backend = new FakeInterleavingBackend({ bulkBeside: 2, pads: true });
+    return { backend, batcher: new Batcher({ backend, fit: new FitThatStays({ a: 0, b: 1 }) }) };
+  };
+  const long = (...ids: number[]): Uint32Array[] => ids.map((id) => text(id, 900));
+
+  it('is given two bulk batches at a time, the next one when one of them ends, and queries beside them', async () => {
+    const { backend, batcher } = make();
+    const texts = batcher.submit(long(1, 2, 3), { lane: 'bulk' });
+    await settled();
+    expect(backend.begun).toEqual(['bulk 3', 'bulk 2']);
+    const asked = batcher.submit([text(8, 5)], { lane: 'query' });
+    await settled();
+    expect(backend.begun.at(-1)).toBe('query 8');
+    await backend.end('bulk');
+    await backend.end('query');
+    expect([...(await asked).vectors]).toEqual([8]);
+    expect(backend.begun.at(-1)).toBe('bulk 1');
+    await backend.end('bulk');
+    await backend.end('bulk');
+    expect([...(await texts).vectors]).toEqual([1, 2, 3]);
+    expect(batcher.isIdle).toBe(true);
+  });
+
+  it('pads the texts of a batch, so that short ones do not go with long ones', async () => {
+    const { backend, batcher } = make();
+    const asked = [5, 100, 6].map((length, at) => batcher.submit([text(at + 1, length)], { lane: 'query' }));
+    await settled();
+    await backend.end('query');
+    await backend.end('query');
+    await Promise.all(asked);
+    expect(backend.begun).toEqual(['query 1', 'query 2']);
+  });
+
+  it('does not keep a worker that stops waiting for either', async () => {
+    const { batcher } = make();
+    const texts = expect(batcher.submit(long(1, 2, 3), { lane: 'bulk' })).rejects.toMatchObject({
+      code: 'shutting_down',
+    });
+    await settled();
+    await batcher.close();
+    await texts;
   });
 });

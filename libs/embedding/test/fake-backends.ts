@@ -24,7 +24,8 @@ export class FakeBackend implements EmbeddingBackend {
   readonly dimensions = 2;
   readonly batches: number[][] = [];
   readonly options: EmbedOptions[] = [];
-  readonly interleaves: boolean = false;
+  readonly bulkBeside: number = 0;
+  readonly pads: boolean = true;
   readonly computedTokens = paddedTokens;
   isReady = true;
   #running: { finish: (error?: Error) => void } | undefined;
@@ -86,7 +87,8 @@ export function backendThatDiesOn(killers: ReadonlySet<number>, failing: Readonl
     device: 'cpu',
     dimensions: 2,
     batches,
-    interleaves: false,
+    bulkBeside: 0,
+    pads: true,
     computedTokens: paddedTokens,
     get isReady() {
       return isReady;

@@ -10,7 +10,8 @@ function modelOf(msOf: (n: number) => number) {
   const model = {
     device: 'cpu',
     dimensions: 1,
-    interleaves: false,
+    bulkBeside: 0,
+    pads: true,
     isReady: true,
     batches: 0,
     computedTokens: paddedTokens,

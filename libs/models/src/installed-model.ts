@@ -55,6 +55,8 @@ export interface InstalledModel {
   /** Precision: `fp32`. */
   variant: string;
   folder: string;
+  /** Of all its files. */
+  bytes: number;
   onnxPath: string;
   /** The graph for devices whose attention knows float16 only, where that is another one: {@link onnxPathOn}. */
   halfAttentionPath?: string;
@@ -215,8 +217,9 @@ export function describe(manifest: ModelManifest, folder: string): InstalledMode
   const graphDimensions = space.dimensions;
   const { halfAttentionFile: half } = manifest;
   const halfAttention = half !== undefined && { halfAttentionPath: join(folder, half) };
-  const paths = { folder, onnxPath, ...halfAttention, tokenizerPath };
-  return { name, space, maxTokens, padTokenId, variant, ...paths, graphDimensions, matryoshka: [] };
+  const bytes = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
+  const files = { folder, bytes, onnxPath, ...halfAttention, tokenizerPath };
+  return { name, space, maxTokens, padTokenId, variant, ...files, graphDimensions, matryoshka: [] };
 }
 
 /** Null where the folder has none. Errors: `model_damaged`. */

@@ -91,12 +91,21 @@ export class RunningCluster {
     return worker;
   }
 
-  /** The process that runs a worker's model. */
+  /** The process that computes queries on a worker's model. */
   async inferenceChild(tier: string): Promise<number> {
+    const [child] = await this.#children(tier, /inference-child\.ts$/);
+    if (child === undefined) throw new Error(`the ${tier} worker has no inference process`);
+    return child;
+  }
+
+  /** The processes that compute bulk work on it; none while there is no such work. */
+  bulkChildren(tier: string): Promise<number[]> {
+    return this.#children(tier, /inference-child\.ts bulk$/);
+  }
+
+  async #children(tier: string, command: RegExp): Promise<number[]> {
     const children = await descendantsOf(this.worker(tier).pid);
-    const child = children.find(({ command }) => command.includes('inference-child'));
-    if (!child) throw new Error(`the ${tier} worker has no inference process`);
-    return child.pid;
+    return children.filter((child) => command.test(child.command)).map(({ pid }) => pid);
   }
 
   /** Processes that lost their parent and go on; those that are about to end get five seconds for it. */

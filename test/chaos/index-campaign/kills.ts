@@ -20,7 +20,10 @@ export const KILLS: readonly Kill[] = [
   {
     kind: 'model',
     inFlightTexts: JOBS,
-    strike: async (cluster) => void signalIfThere(await cluster.inferenceChild('cpu'), 'SIGKILL'),
+    strike: async (cluster) => {
+      const all = [await cluster.inferenceChild('cpu'), ...(await cluster.bulkChildren('cpu'))];
+      for (const pid of all) signalIfThere(pid, 'SIGKILL');
+    },
   },
   { kind: 'gateway', inFlightTexts: 0, strike: async ({ gateways: [gateway] }) => gateway?.kill() },
   // Its lock may be lost, and then the run begins anew from what is stored.
