@@ -26,6 +26,7 @@ interface Service {
   image: string;
   command: string[];
   environment?: Record<string, string>;
+  cpu_shares?: number;
   ports?: string[];
   volumes?: string[];
 }
@@ -72,6 +73,11 @@ describe('an operator who runs docker-compose.yml', () => {
     const { NODE_OPTIONS: options } = services['indexer']?.environment ?? {};
     expect(services['indexer']?.environment).toMatchObject(LEAN_MEMORY.env);
     expect(options?.split(' ')).toEqual(LEAN_MEMORY.nodeOptions);
+  });
+
+  it('has searches and the model go first where the processor is busy', () => {
+    expect(services['indexer']?.cpu_shares).toBeLessThan(1_024);
+    for (const name of ['gateway', 'worker']) expect(services[name]?.cpu_shares).toBeUndefined();
   });
 
   it.each(['gateway', 'worker', 'indexer'])('%s accepts the values that it gets', (name) => {

@@ -1,5 +1,6 @@
 // `npm run bench:index`: the rate of an index job beside the raw model's on the same chunks, before and after.
 // Corpus: Python's standard library without tests (default), or the folder named as the first argument.
+// BULK_PROCESSES=0: without processes for bulk work alone.
 import { isEnded, type IndexJob } from '@embergate/contracts/index-job.ts';
 import { createChunker } from '@embergate/ingestion/chunk.ts';
 import { embeddedText } from '@embergate/ingestion/embedded-text.ts';
@@ -66,7 +67,9 @@ async function processorSeconds(root: number): Promise<Map<number, { name: strin
 }
 
 async function indexOnce(): Promise<IndexJob> {
-  const embergate = await RunningEmbergate.start({ env: { INDEX_ROOTS: root, LOG_LEVEL: 'warn' } });
+  const { BULK_PROCESSES } = process.env;
+  const env = { INDEX_ROOTS: root, LOG_LEVEL: 'warn', ...(BULK_PROCESSES && { BULK_PROCESSES }) };
+  const embergate = await RunningEmbergate.start({ env });
   try {
     const before = await processorSeconds(embergate.pid);
     const { id } = await embergate.client.createIndexJob({

@@ -1,7 +1,30 @@
+import { createHash } from 'node:crypto';
 import { watchedStore } from '@embergate/testing/watched-store.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { ChunkPage, ChunkSource } from '../src/chunk-source.ts';
 import { FolderSource } from '../src/folder-source.ts';
-import { createRunBench, pythonFile, pythonFiles, type RunBench } from './run-bench.ts';
+import { createRunBench, fakeVector, pythonFile, pythonFiles, type RunBench } from './run-bench.ts';
+
+/** A source in memory whose chunks bring their vectors along. */
+function chunksMadeElsewhere(count: number): ChunkSource {
+  async function* read(): AsyncGenerator<ChunkPage> {
+    for (let at = 0; at < count; at++) {
+      const text = `chunk ${at}`;
+      const embeddedHash = createHash('sha256').update(text).digest('hex');
+      const lines = { startLine: 1, endLine: 1 };
+      const about = { path: `src/${at}.txt`, language: 'text', symbol: '', kind: null, ...lines };
+      const chunk = { ...about, text, embeddedText: text, embeddedHash, vector: fakeVector(text) };
+      yield { chunks: [chunk], files: 1, bytes: text.length };
+    }
+  }
+  return {
+    repeated: 'refused',
+    sizeBytes: () => Promise.resolve(count),
+    read,
+    expectUnchanged: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+  };
+}
 
 describe('an index run', () => {
   let bench: RunBench;
@@ -55,6 +78,22 @@ describe('an index run', () => {
     await bench.runOn(dropping, 'r2');
     expect(await bench.states()).toEqual({ r2: 'committed' });
     expect(await bench.visibleCount()).toBe(3);
+  });
+
+  it('has the store optimised on its way: each write may leave something that all later ones open', async () => {
+    const batches = 140;
+    let writes = 0;
+    const writesAtOptimize: number[] = [];
+    const watched = watchedStore(bench.store, {
+      // What is written does not matter here, and takes its time.
+      upsertRows: () => Promise.resolve(void (writes += 1)),
+      optimize: () => Promise.resolve(void writesAtOptimize.push(writes)),
+    });
+    const openSource = () => Promise.resolve(chunksMadeElsewhere(batches * 256));
+    const run = bench.runOn(watched, 'large', { repo: 'large', openSource });
+    await expect(run).rejects.toMatchObject({ code: 'index_failed' });
+    expect(writes).toBe(batches);
+    expect(writesAtOptimize).toEqual([128]);
   });
 
   it('asks once how large its folder is, for the estimate and for its progress', async () => {
