@@ -33,7 +33,9 @@ for (const [name, command, ...args] of [
   ['lint', 'eslint', '.', '--max-warnings=0'],
   ['unused code', 'knip'],
 ]) {
-  totals[check(name, command, args) ? 'passed' : 'failed'] += 1;
+  const passed = check(name, command, args);
+  totals[passed ? 'passed' : 'failed'] += 1;
+  if (!passed) failed.push(name);
 }
 
 const selected = process.argv.slice(2);
@@ -68,7 +70,10 @@ try {
   console.error(`The report of the tests cannot be read: ${error.message}`);
 }
 rmSync(reports, { recursive: true, force: true });
-if (!ok && totals.failed === 0) totals.failed = 1;
+if (!ok && totals.failed === 0) {
+  totals.failed = 1;
+  failed.push('tests: an error outside of them');
+}
 
 // Named once more where whoever reads only the end of it finds them.
 for (const each of failed) console.log(`FAIL ${each}`);

@@ -30,6 +30,7 @@ const noModel: EmbeddingBackend = {
     return { vectors, ms: 0 };
   },
   bulkBeside: 0,
+  isolatesBulk: false,
   pads: true,
   computedTokens: paddedTokens,
   close: async () => undefined,

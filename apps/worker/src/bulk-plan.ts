@@ -10,6 +10,8 @@ export interface Machine {
 const MAX_PROCESSES = 8;
 /** Beside the model itself: the runtime, and what a batch works on. */
 const PROCESS_BYTES = 150 * 2 ** 20;
+/** What attention holds of a text, for each pair of its tokens: 1.2 GB for 8,192 of them (measured on a model of 137M parameters). */
+const ATTENTION_BYTES = 18;
 /** Of the memory there is; the rest is for queries, for other processes, and for what else runs on the machine. */
 const MEMORY_SHARE = 1 / 4;
 
@@ -18,14 +20,16 @@ const MEMORY_SHARE = 1 / 4;
  * fit into the memory.
  *
  * @param asked BULK_PROCESSES; undefined: as many as are worth it.
+ * @param model its files, and the longest text that it reads, in tokens.
  * @returns `processes` 0 where bulk work shares the process of the queries.
  */
 export function planBulkProcesses(
   asked: number | undefined,
-  modelBytes: number,
+  { bytes, maxTokens }: { bytes: number; maxTokens: number },
   { cores, memoryBytes }: Machine = thisMachine(),
 ): { processes: number; threads: number } {
-  const fitting = Math.floor((MEMORY_SHARE * memoryBytes) / (modelBytes + PROCESS_BYTES));
+  const needed = bytes + PROCESS_BYTES + ATTENTION_BYTES * maxTokens ** 2;
+  const fitting = Math.floor((MEMORY_SHARE * memoryBytes) / needed);
   const worthIt = Math.min(cores, MAX_PROCESSES, fitting);
   // A single one would do less than all threads of the process that is there.
   const processes = asked ?? (worthIt > 1 ? worthIt : 0);

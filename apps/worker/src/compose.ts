@@ -65,7 +65,7 @@ export async function composeWorker(
     OnnxBackend.create({ ...optionsOn(device), onAvailable }),
   );
   report.setDevice(opened.device, reason);
-  const bulk = planBulkProcesses(parts.bulkProcesses, model.bytes);
+  const bulk = planBulkProcesses(parts.bulkProcesses, model);
   const backend = withBulkProcesses(opened, optionsOn(opened.device), bulk);
   lifecycle.onClose('backend', () => backend.close());
   const fit = new LiveFit(await warmUp(backend, maxTokens));
@@ -86,6 +86,7 @@ function withBulkProcesses(
 ): EmbeddingBackend {
   const { device, isDecoder: isInParts, log } = options;
   if (device !== 'cpu' || isInParts || processes === 0) return queries;
-  const start = (): OnnxBackend => new OnnxBackend({ ...options, threads, isBackground: true });
-  return new BulkProcesses({ queries, start, processes, log });
+  const bulkLog = log.child({ process: 'bulk' });
+  const start = (): OnnxBackend => new OnnxBackend({ ...options, log: bulkLog, threads, isBackground: true });
+  return new BulkProcesses({ queries, start, processes, log: bulkLog });
 }

@@ -26,6 +26,7 @@ function worker(tier: 'remote' | 'cpu') {
     dimensions: 2,
     isReady: true,
     bulkBeside: 0,
+    isolatesBulk: false,
     pads: true,
     computedTokens: paddedTokens,
     whenReady: () => Promise.resolve(),

@@ -4,12 +4,15 @@
  */
 import { toAppError } from '@embergate/contracts/errors.ts';
 import { runInBackground } from '@embergate/platform/background-priority.ts';
+import { writeFile } from 'node:fs/promises';
 import { openModel } from './open-model.ts';
 import type { FromChild, LoadModel, RunBatch, ToChild } from './protocol.ts';
 import { Turns, type Model, type Turn } from './turns.ts';
 
 /** Lower than queries, and above the indexer, whose chunks are worth nothing without vectors. */
 const BULK_NICENESS = 5;
+/** Of 1000. */
+const OOM_SCORE = '500';
 
 let model: Model | undefined;
 const turns = new Turns();
@@ -26,9 +29,15 @@ process.on('message', (message: ToChild) => {
   else run(message);
 });
 
+/** Behind queries, and the first to go where memory is short: others do its work. */
+async function goLast(): Promise<void> {
+  await runInBackground(BULK_NICENESS);
+  await writeFile('/proc/self/oom_score_adj', OOM_SCORE).catch(() => undefined);
+}
+
 async function load(options: LoadModel): Promise<void> {
   try {
-    if (options.isBackground) await runInBackground(BULK_NICENESS);
+    if (options.isBackground) await goLast();
     const opened = await openModel(options);
     model = opened.model;
     say({ type: 'loaded', proof: opened.proof });

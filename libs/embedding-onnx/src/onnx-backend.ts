@@ -68,7 +68,10 @@ export class OnnxBackend implements EmbeddingBackend {
     this.#options = options;
     this.dimensions = options.dimensions;
     this.#log = options.log;
-    this.#starting = this.#start();
+    const startedAt = performance.now();
+    this.#starting = this.#start().then(() => {
+      this.#loadLimitMs = laterLoadLimitMs(performance.now() - startedAt);
+    });
   }
 
   /**
@@ -77,14 +80,12 @@ export class OnnxBackend implements EmbeddingBackend {
    */
   static async create(options: OnnxBackendOptions): Promise<OnnxBackend> {
     const backend = new OnnxBackend(options);
-    const startedAt = performance.now();
     try {
       await backend.#starting;
     } catch (error) {
       await backend.close();
       throw error;
     }
-    backend.#loadLimitMs = laterLoadLimitMs(performance.now() - startedAt);
     return backend;
   }
 
@@ -101,6 +102,8 @@ export class OnnxBackend implements EmbeddingBackend {
   get bulkBeside(): number {
     return this.#options.isDecoder === true ? 1 : 0;
   }
+
+  readonly isolatesBulk = false;
 
   get pads(): boolean {
     return this.#options.isDecoder !== true;

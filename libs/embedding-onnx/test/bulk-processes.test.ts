@@ -11,6 +11,17 @@ import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { BulkProcesses } from '../src/bulk-processes.ts';
 import { OnnxBackend, type OnnxBackendOptions } from '../src/onnx-backend.ts';
 
+/** Has a real process get a real signal whenever that text is with it. */
+function endsWith(backend: OnnxBackend, poison: Uint32Array): void {
+  const embed = backend.embed.bind(backend);
+  backend.embed = async (batch, options) => {
+    await backend.whenReady();
+    const answer = embed(batch, options);
+    if (batch.some((ids) => ids.join() === poison.join())) process.kill(backend.childPid ?? NaN, 'SIGKILL');
+    return answer;
+  };
+}
+
 describe('bulk work beside queries', () => {
   let options: OnnxBackendOptions;
   let tokenizer: Tokenizer;
@@ -18,7 +29,7 @@ describe('bulk work beside queries', () => {
   let started: OnnxBackend[];
   let model: BulkProcesses;
 
-  const create = ({ onnxPath = options.onnxPath, worthMs = 0, idleMs = 60_000 } = {}): BulkProcesses =>
+  const create = ({ onnxPath = options.onnxPath, worthMs = 0, windowMs = 60_000 } = {}): BulkProcesses =>
     new BulkProcesses({
       queries,
       start: () => {
@@ -28,7 +39,7 @@ describe('bulk work beside queries', () => {
       },
       processes: 2,
       worthMs,
-      idleMs,
+      windowMs,
       log: options.log,
     });
   const texts = (count: number): Uint32Array[] =>
@@ -92,7 +103,7 @@ describe('bulk work beside queries', () => {
   it('is over: the processes end, and others come with the next', async () => {
     await model.close();
     queries = await OnnxBackend.create(options);
-    model = create({ idleMs: 200 });
+    model = create({ windowMs: 200 });
     await model.embed(texts(1), bulk);
     await bothThere();
     const all = pids();
@@ -105,13 +116,47 @@ describe('bulk work beside queries', () => {
   it('has none for a few texts, as when a worker looks whether its vectors are those of the collections', async () => {
     await model.close();
     queries = await OnnxBackend.create(options);
-    model = create({ worthMs: 200 });
-    await model.embed(texts(2), bulk);
-    await model.embed(texts(2), bulk);
+    model = create({ worthMs: 60_000 });
+    for (let batch = 0; batch < 5; batch++) await model.embed(texts(2), bulk);
     expect(started).toEqual([]);
-    await model.embed(texts(400), bulk);
-    await model.embed(texts(2), bulk);
-    expect(started).toHaveLength(1);
+  });
+
+  it('ends with a worker that stops while they start, and while one of them is frozen', async () => {
+    await model.embed(texts(1), bulk);
+    await eventually('the first one starts', () => pids().length === 1);
+    await model.close();
+    await eventually('it has ended', () => !pids().some(isAlive));
+
+    queries = await OnnxBackend.create(options);
+    started = [];
+    model = create();
+    await model.embed(texts(1), bulk);
+    await bothThere();
+    const all = pids();
+    for (const pid of all) process.kill(pid, 'SIGSTOP');
+    const lost = expect(model.embed(texts(1), bulk)).rejects.toMatchObject({ code: 'embedding_failed' });
+    await new Promise(setImmediate);
+    await model.close();
+    await lost;
+    await eventually('both have ended', () => !all.some(isAlive));
+  });
+
+  it('refuses a text that ends its process, and computes all others, while queries are answered', async () => {
+    await model.embed(texts(1), bulk);
+    await bothThere();
+    const poison = tokenizer.encode('poison').ids;
+    for (const process of started) endsWith(process, poison);
+    const before = queries.childPid;
+    const batcher = new Batcher({ backend: model, fit: new LiveFit({ a: 1, b: 0.1 }), bulkBatchTokens: 32 });
+    const refused = expect(batcher.submit([...texts(1), poison], bulk)).rejects.toMatchObject({
+      code: 'text_refused',
+    });
+    const others = batcher.submit(texts(20), bulk);
+    expect((await batcher.submit(texts(1), { lane: 'query' })).vectors).toHaveLength(384);
+    await refused;
+    expect((await others).vectors).toHaveLength(20 * 384);
+    expect(queries.childPid).toBe(before);
+    await batcher.close();
   });
 
   it('is left to the process of the queries where no other one starts', async () => {

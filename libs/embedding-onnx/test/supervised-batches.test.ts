@@ -17,6 +17,7 @@ function signalledOn(isPoison: (ids: Uint32Array) => boolean, signal: NodeJS.Sig
     device: real.device,
     dimensions: real.dimensions,
     bulkBeside: real.bulkBeside,
+    isolatesBulk: real.isolatesBulk,
     pads: real.pads,
     computedTokens: (batch) => real.computedTokens(batch),
     get isReady() {

@@ -45,6 +45,7 @@ export class RemoteBackend implements EmbeddingBackend {
   readonly device = 'remote';
   /** An API takes several requests at a time: queries go beside bulk work. */
   readonly bulkBeside = 1;
+  readonly isolatesBulk = false;
   /** Whatever the server does, it is the texts that it bills and reads. */
   readonly pads = false;
   readonly dimensions: number;

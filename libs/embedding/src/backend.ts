@@ -34,6 +34,8 @@ export interface EmbeddingBackend {
   readonly whyAway?: AppError | undefined;
   /** Bulk batches that may be with it beside queries: computed between their parts, or at the same time. 0: bulk work and queries take turns. */
   readonly bulkBeside: number;
+  /** No batch shares its process with one of those: a bulk batch that ends a process has done it alone, and to no query. */
+  readonly isolatesBulk: boolean;
   /** The texts of a batch are padded to its longest. */
   readonly pads: boolean;
   /** What a batch costs, in tokens: those that are padded to, or those that have not been computed before. */

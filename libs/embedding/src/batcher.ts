@@ -99,9 +99,10 @@ export class Batcher {
     });
   }
 
-  /** Nothing runs, and nothing waits. */
+  /** A query would wait for nothing. */
   get isIdle(): boolean {
-    return this.#running === undefined;
+    if (this.#backend.bulkBeside === 0) return this.#running === undefined;
+    return this.#computing === undefined && !this.#waiting.has('query');
   }
 
   /** How long the batch that runs has been running beyond three times its prediction and half a second, in milliseconds. */
@@ -137,7 +138,7 @@ export class Batcher {
     if (!this.isIdle || this.#closed || !this.#backend.isReady) return;
     // One that fails says nothing about the speed; the backend sees to its process by itself.
     const measured = this.#compute([PROBE], 'query');
-    this.#running = measured.then(() => this.#run());
+    this.#running ??= measured.then(() => this.#run());
     await measured;
   }
 
@@ -168,7 +169,8 @@ export class Batcher {
 
   async #runNext(): Promise<void> {
     const beside = [...this.#beside];
-    if (!this.#backend.isReady) return void (await Promise.all(beside));
+    if (!this.#backend.isReady)
+      return void (await Promise.race([Promise.all(beside), this.#closing.promise]));
     this.#arrival = Promise.withResolvers();
     const batch = this.#waiting.take(this.#fit.current, this.#nextLane());
     if (!batch) {
@@ -177,8 +179,10 @@ export class Batcher {
     }
     // A text with which the model's process has ended is alone with it the next time: then it is known whether it was the text.
     const isSuspect = batch.items.some((item) => item.isSuspect);
-    if (isSuspect) await Promise.all(beside);
-    const isBeside = batch.lane === 'bulk' && this.#backend.bulkBeside > 0 && !isSuspect;
+    const { bulkBeside, isolatesBulk } = this.#backend;
+    const needsAll = isSuspect && !isolatesBulk;
+    if (needsAll) await Promise.all(beside);
+    const isBeside = batch.lane === 'bulk' && bulkBeside > 0 && !needsAll;
     const running = this.#runBatch(batch, isBeside);
     if (!isBeside) return running;
     const ended = running.finally(() => this.#beside.delete(ended));
@@ -190,10 +194,10 @@ export class Batcher {
    * parts of one that failed may need it for themselves, and queries would wait for these.
    */
   #nextLane(): Lane | undefined {
-    const { bulkBeside } = this.#backend;
+    const { bulkBeside, isolatesBulk } = this.#backend;
     if (bulkBeside === 0) return undefined;
     if (this.#beside.size >= bulkBeside || !this.#waiting.has('bulk')) return 'query';
-    return this.#waiting.hasFailed('bulk') ? undefined : 'bulk';
+    return this.#waiting.hasFailed('bulk') && !isolatesBulk ? undefined : 'bulk';
   }
 
   /** Until the model is there, or nobody shall wait for it: then its requests are dropped. */
@@ -229,7 +233,8 @@ export class Batcher {
       });
     const run = { isAlone: true };
     this.#runs.add(run);
-    if (this.#runs.size > 1) for (const each of this.#runs) each.isAlone = false;
+    const sharing = this.#backend.isolatesBulk ? [] : [...this.#runs];
+    if (sharing.length > 1) for (const each of sharing) each.isAlone = false;
     const outcome = await this.#compute(items, lane, isBeside);
     this.#runs.delete(run);
     this.#waiting.spend(lane, outcome.ms);
@@ -249,13 +254,13 @@ export class Batcher {
     const texts = textsOf(batch);
     const cost = this.#backend.computedTokens(inputs);
     const predictedMs = predictMs(this.#fit.current, cost);
+    const takesTurns = this.#backend.bulkBeside === 0;
     const startedAt = performance.now();
     if (!isBeside) this.#computing = { startedAt, predictedMs };
     try {
       const embedded = await this.#backend.embed(inputs, { hangMs: hangMs(predictedMs), lane, texts });
       // Where others had their turn meanwhile, only the model knows what this one took. Bulk work is computed in another way there, in parts or
       // with less of the processor, and says nothing about queries.
-      const takesTurns = this.#backend.bulkBeside === 0;
       const ms = takesTurns ? performance.now() - startedAt : embedded.ms;
       if (lane === 'query' || takesTurns) this.#fit.observe({ paddedTokens: cost, ms });
       return { vectors: embedded.vectors, ms };

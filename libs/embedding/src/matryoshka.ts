@@ -41,7 +41,12 @@ export function withVectorsOf(backend: EmbeddingBackend, dimensions: number): Em
       return backend.whyAway;
     },
     dimensions,
-    bulkBeside: backend.bulkBeside,
+    get bulkBeside() {
+      return backend.bulkBeside;
+    },
+    get isolatesBulk() {
+      return backend.isolatesBulk;
+    },
     pads: backend.pads,
     computedTokens: (batch) => backend.computedTokens(batch),
     whenReady: () => backend.whenReady(),

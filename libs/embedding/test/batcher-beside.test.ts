@@ -11,13 +11,15 @@ class FakeInterleavingBackend implements EmbeddingBackend {
   readonly dimensions = 1;
   readonly isReady = true;
   readonly bulkBeside: number;
+  readonly isolatesBulk: boolean;
   readonly pads: boolean;
   readonly computedTokens = paddedTokens;
   readonly begun: string[] = [];
   #running: { lane: string; finish: () => void; fail: (error: AppError) => void }[] = [];
 
-  constructor({ bulkBeside = 1, pads = false } = {}) {
+  constructor({ bulkBeside = 1, isolatesBulk = false, pads = false } = {}) {
     this.bulkBeside = bulkBeside;
+    this.isolatesBulk = isolatesBulk;
     this.pads = pads;
   }
 
@@ -158,7 +160,7 @@ describe('a model that computes bulk work in parts', () => {
 
 describe('a model that has two processes for bulk work', () => {
   const make = () => {
-    const backend = new FakeInterleavingBackend({ bulkBeside: 2, pads: true });
+    const backend = new FakeInterleavingBackend({ bulkBeside: 2, isolatesBulk: true, pads: true });
     return { backend, batcher: new Batcher({ backend, fit: new FitThatStays({ a: 0, b: 1 }) }) };
   };
   const long = (...ids: number[]): Uint32Array[] => ids.map((id) => text(id, 900));

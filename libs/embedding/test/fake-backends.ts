@@ -25,6 +25,7 @@ export class FakeBackend implements EmbeddingBackend {
   readonly batches: number[][] = [];
   readonly options: EmbedOptions[] = [];
   readonly bulkBeside: number = 0;
+  readonly isolatesBulk: boolean = false;
   readonly pads: boolean = true;
   readonly computedTokens = paddedTokens;
   isReady = true;
@@ -88,6 +89,7 @@ export function backendThatDiesOn(killers: ReadonlySet<number>, failing: Readonl
     dimensions: 2,
     batches,
     bulkBeside: 0,
+    isolatesBulk: false,
     pads: true,
     computedTokens: paddedTokens,
     get isReady() {

@@ -11,6 +11,7 @@ function modelOf(msOf: (n: number) => number) {
     device: 'cpu',
     dimensions: 1,
     bulkBeside: 0,
+    isolatesBulk: false,
     pads: true,
     isReady: true,
     batches: 0,

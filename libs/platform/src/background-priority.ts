@@ -1,7 +1,9 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { constants, setPriority } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
 
 const { PRIORITY_BELOW_NORMAL } = constants.priority;
+const ATTEMPTS = 10;
 
 /**
  * Lets other processes go first: this one takes what processor time they leave, and a share where they leave none. The threads
@@ -33,5 +35,14 @@ async function lowerSession(niceness: number): Promise<void> {
   const stat = await readFile('/proc/self/stat', 'utf8');
   // After the name, which may hold anything: state, parent, process group, session.
   const session = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[3];
-  if (session === String(process.pid)) await writeFile('/proc/self/autogroup', String(niceness));
+  if (session !== String(process.pid)) return;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await writeFile('/proc/self/autogroup', String(niceness));
+    } catch (error) {
+      // Without privileges there is one such change in a tenth of a second, of all processes together.
+      if (attempt === ATTEMPTS || (error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+      await delay(100 + 100 * Math.random());
+    }
+  }
 }
