@@ -28,7 +28,7 @@ const BULK_FLOOR = 0.05;
  * The texts that wait for a batch, and which of them make the next one.
  *
  * Queries go first. Bulk batches are bounded in time, as a query that arrives in the middle of one waits for its end, unless the
- * model computes it in parts.
+ * model computes it in parts, or elsewhere.
  * The parts of a batch that failed go before what came later in their lane; only after each failure does one batch of what
  * came later run in between, so that nobody waits for the whole search for a text that ends the model's process.
  */
