@@ -26,6 +26,9 @@ export interface WorkerParts extends ProcessParts {
   bulkProcesses: number | undefined;
 }
 
+/** Half of what threads of several cores take: it stays in the caches of one (docs/benchmarks.md, "Indexing"). */
+const ONE_THREAD = { bulkBatchTokens: 512 } as const;
+
 /** Starts a worker: says "starting" first, takes jobs once the model has run. */
 export async function composeWorker(
   parts: WorkerParts,
@@ -74,7 +77,8 @@ export async function composeWorker(
   const worker = { ...identity, device };
 
   const cut = withVectorsOf(backend, space.dimensions);
-  await serveLanes({ ...parts, ...announced, model, worker, backend: cut, fit });
+  const served = { ...announced, model, worker, backend: cut, fit };
+  await serveLanes({ ...parts, ...served, ...(backend !== opened && { bulk: ONE_THREAD }) });
   return { workerId: identity.workerId, childPid };
 }
 
