@@ -1,13 +1,9 @@
 import { AppError } from '@embergate/contracts/errors.ts';
 import type { IndexSource } from '@embergate/contracts/index-job.ts';
-import { gitEnvironment } from '@embergate/ingestion/git-environment.ts';
 import { maskPassword } from '@embergate/platform/mask-password.ts';
-import { execFile } from 'node:child_process';
 import { lstat, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
-
-const run = promisify(execFile);
+import { runGit } from './run-git.ts';
 
 /** What one clone may take. */
 export interface CloneLimits {
@@ -61,21 +57,16 @@ export async function checkOut(
   ];
   const guard = guardClone(folder, limits);
   try {
-    const either = AbortSignal.any([signal, guard.signal]);
-    await run('git', args, { signal: either, killSignal: 'SIGKILL', env: gitEnvironment() });
+    await runGit(args, AbortSignal.any([signal, guard.signal]));
     await guard.look();
     guard.signal.throwIfAborted();
   } catch (error) {
     await remove();
     signal.throwIfAborted();
     if (guard.signal.reason instanceof AppError) throw guard.signal.reason;
-    const words =
-      error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : (error as Error).message;
-    throw new AppError(
-      'git_failed',
-      `git clone of ${maskPassword(source.url)} failed: ${maskPassword(words)}`,
-      { cause: error },
-    );
+    const words = maskPassword((error as Error).message);
+    const message = `git clone of ${maskPassword(source.url)} failed: ${words}`;
+    throw new AppError('git_failed', message, { cause: error });
   } finally {
     guard.stop();
   }
@@ -120,7 +111,7 @@ async function folderBytes(folder: string): Promise<number> {
   return bytes;
 }
 
-/** Git's children write on for a moment when it has been killed. */
+/** A file system may need a moment. */
 const removeFolder = (folder: string): Promise<void> =>
   rm(folder, { recursive: true, force: true, maxRetries: 5 });
 
