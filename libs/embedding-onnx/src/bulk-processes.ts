@@ -5,6 +5,7 @@ import {
   type EmbedOptions,
 } from '@embergate/embedding/backend.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
+import { withTimeout } from '@embergate/platform/with-timeout.ts';
 import { DEFAULT_HANG_MS, type OnnxBackend } from './onnx-backend.ts';
 
 export interface BulkProcessesOptions {
@@ -109,10 +110,14 @@ export class BulkProcesses implements EmbeddingBackend {
     const process = free.find(({ isReady }) => isReady) ?? free[0];
     if (!process) return undefined;
     this.#busy.add(process);
-    const isThere = await within(process.whenReady(), COME_BACK_MS);
-    if (isThere) return process;
-    await this.#giveUp(process);
-    return undefined;
+    if (process.isReady) return process;
+    try {
+      await withTimeout(process.whenReady(), COME_BACK_MS, () => new Error('it does not come back'));
+      return process;
+    } catch {
+      await this.#giveUp(process);
+      return undefined;
+    }
   }
 
   async #embedApart(
@@ -125,13 +130,18 @@ export class BulkProcesses implements EmbeddingBackend {
       if (this.#all.has(process)) this.#all.set(process, 0);
       return embedded;
     } catch (error) {
-      const ends = (this.#all.get(process) ?? 0) + 1;
-      if (hasEndedChild(error) && this.#all.has(process)) this.#all.set(process, ends);
-      if (ends > MAX_ENDS) await this.#giveUp(process);
+      if (hasEndedChild(error)) await this.#countEnd(process);
       throw error;
     } finally {
       this.#busy.delete(process);
     }
+  }
+
+  async #countEnd(process: OnnxBackend): Promise<void> {
+    const ends = this.#all.get(process);
+    if (ends === undefined) return;
+    this.#all.set(process, ends + 1);
+    if (ends + 1 > MAX_ENDS) await this.#giveUp(process);
   }
 
   async #giveUp(process: OnnxBackend): Promise<void> {
@@ -190,15 +200,4 @@ export class BulkProcesses implements EmbeddingBackend {
     this.#all.clear();
     await Promise.all(all.map((process) => process.close()));
   }
-}
-
-/** @returns whether it has come to be in time. */
-async function within(promise: Promise<void>, ms: number): Promise<boolean> {
-  const late = Promise.withResolvers<false>();
-  const timer = setTimeout(() => late.resolve(false), ms);
-  const inTime = promise.then(
-    () => true,
-    () => false,
-  );
-  return Promise.race([inTime, late.promise]).finally(() => clearTimeout(timer));
 }

@@ -131,7 +131,7 @@ export class Batcher {
   }
 
   /**
-   * Where nothing else runs, measures one small batch: a worker that was measured slow gets no traffic, and would otherwise
+   * Where a query would wait for nothing, measures one small batch, beside bulk work too: a worker that was measured slow gets no traffic, and would otherwise
    * never find out that it is fast again. Never throws.
    */
   async probe(): Promise<void> {
