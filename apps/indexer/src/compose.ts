@@ -44,8 +44,8 @@ export interface IndexerParts {
   minCosine: number;
 }
 
-/** Of LanceDB. Who writes reads little of it twice. */
-const WRITER_CACHES = { indexBytes: 32n * 1024n * 1024n, metadataBytes: 16n * 1024n * 1024n };
+/** Of LanceDB. Who writes looks up ids and hashes again and again, and reads little else twice. */
+const WRITER_CACHES = { indexBytes: 16n * 1024n * 1024n, metadataBytes: 4n * 1024n * 1024n };
 const SWEEP_INTERVAL_MS = 30_000;
 
 /** Starts an indexer: it takes jobs at once, and waits inside a job for a worker that embeds. */
@@ -115,8 +115,7 @@ function sweepRegularly(
 async function openStore(choice: StoreChoice): Promise<VectorStore> {
   if (choice.kind === 'lancedb') {
     const { createLanceDbStore } = await import('@embergate/vector-store-lancedb/lancedb-store.ts');
-    const { createRenewedStore } = await import('@embergate/vector-store-lancedb/renewed-store.ts');
-    return createRenewedStore(() => createLanceDbStore({ path: choice.path, caches: WRITER_CACHES }));
+    return createLanceDbStore({ path: choice.path, caches: WRITER_CACHES });
   }
   const { openQdrantStore } = await import('@embergate/vector-store-qdrant/qdrant-store.ts');
   return openQdrantStore(choice);

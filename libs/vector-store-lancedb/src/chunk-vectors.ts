@@ -94,23 +94,23 @@ async function someRowIds(table: Table, { condition, limit }: RowSelection): Pro
 type StoredRow = Omit<VisibleRow, keyof ChunkVectors | 'lexical'> &
   Pick<VectorColumns, 'secondVector'> & { vector: Vector<Float32> | null; lexicalText: string };
 
-const IDS_PER_PAGE = 4_096;
-
 /** Ids of the rows of a run that have no vector yet. */
-export async function* unembeddedPages(table: Table, runId: string): AsyncGenerator<string[]> {
-  const ids = await idsOf(table, sqlAll([`addedBy = ${sqlString(runId)}`, WITHOUT_VECTOR]));
-  for (let start = 0; start < ids.length; start += IDS_PER_PAGE) yield ids.slice(start, start + IDS_PER_PAGE);
-}
+export const unembeddedPages = (table: Table, runId: string): AsyncGenerator<string[]> =>
+  idPages(table, sqlAll([`addedBy = ${sqlString(runId)}`, WITHOUT_VECTOR]));
 
 /** Ids of rows, some eighty bytes of memory each. */
 export async function idsOf(table: Table, condition: string | null): Promise<string[]> {
+  const ids: string[] = [];
+  for await (const page of idPages(table, condition)) for (const id of page) ids.push(id);
+  return ids;
+}
+
+/** As many a page as LanceDB reads at a time: 8,192 at most. */
+async function* idPages(table: Table, condition: string | null): AsyncGenerator<string[]> {
   const query = table.query().select(['id']);
   if (condition !== null) query.where(condition);
-  const ids: string[] = [];
-  for await (const batch of query) {
-    for (const { id } of batch as unknown as Iterable<{ id: string }>) ids.push(id);
-  }
-  return ids;
+  for await (const batch of query)
+    yield Array.from(batch as unknown as Iterable<{ id: string }>, ({ id }) => id);
 }
 
 /** Rows by their ids, whole, in pages of a few MB. */

@@ -1,5 +1,4 @@
 import { mkdir } from 'node:fs/promises';
-import { connect, Session } from '@lancedb/lancedb';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { queryTerms } from '@embergate/vector-store/lexical-text.ts';
 import { rowsPerPage } from '@embergate/vector-store/pages.ts';
@@ -24,6 +23,7 @@ import type {
   VisibleRow,
 } from '@embergate/vector-store/store.ts';
 import { isSuccessorName, refuseRunsOfSuccessors } from '@embergate/vector-store/successor.ts';
+import { connectBounded, type CacheSizes } from './bounded-connection.ts';
 import * as chunks from './chunk-table.ts';
 import * as vectors from './chunk-vectors.ts';
 import { CollectionTables, type FolderTables } from './collection-tables.ts';
@@ -44,13 +44,13 @@ export interface LanceDbStoreOptions {
   keepReplacedMs?: number;
   /** Rows that may wait for the full-text index: with fewer, optimize() leaves the table as it is. Default: it grows with the table. */
   waitingRows?: number;
-  /** Memory for what was read of tables, in bytes. Default: 512 MiB of indexes, 128 MiB of all else, for searches. */
-  caches?: { indexBytes: bigint; metadataBytes: bigint };
+  /** Default: 512 MiB of indexes, 128 MiB of all else, for searches. */
+  caches?: CacheSizes;
 }
 
 const DEFAULT_KEEP_REPLACED_MS = 120_000;
-/** LanceDB's own limits are 6 GiB and 1 GiB: too much beside a model on one machine. */
-const SEARCH_CACHES = { indexBytes: 512n * 1024n * 1024n, metadataBytes: 128n * 1024n * 1024n };
+/** More would be too much beside a model on one machine. */
+const SEARCH_CACHES: CacheSizes = { indexBytes: 512n * 1024n * 1024n, metadataBytes: 128n * 1024n * 1024n };
 
 /**
  * The embedded vector store: LanceDB tables in a folder, no server. One table a collection, its stamp in the table's
@@ -61,11 +61,8 @@ const SEARCH_CACHES = { indexBytes: 512n * 1024n * 1024n, metadataBytes: 128n * 
 export async function createLanceDbStore(options: LanceDbStoreOptions): Promise<VectorStore> {
   try {
     await mkdir(options.path, { recursive: true });
-    const { indexBytes, metadataBytes } = options.caches ?? SEARCH_CACHES;
-    const session = new Session(indexBytes, metadataBytes);
-    // Without an interval a reader never sees what other processes write.
-    const connection = await connect(options.path, { readConsistencyInterval: 0 }, session);
-    const { path } = options;
+    const { path, caches = SEARCH_CACHES } = options;
+    const { connection } = await connectBounded(path, caches);
     const runs = await RunRecords.open(path, connection);
     const pointers = await Pointers.open(path, connection);
     return new LanceDbStore({ path, connection, runs, pointers }, options);

@@ -4,6 +4,7 @@ import { connect } from '@lancedb/lancedb';
 import { Field, Schema } from 'apache-arrow';
 import { describe, expect, test } from 'vitest';
 import { row, space, vectorOf } from '@embergate/vector-store/conformance/samples.ts';
+import { connectBounded } from '../src/bounded-connection.ts';
 import { createLanceDbStore } from '../src/lancedb-store.ts';
 import { createIndexes } from '../src/maintenance.ts';
 import { chunkSchema } from '../src/rows.ts';
@@ -160,6 +161,26 @@ test('a long run of writes looks its rows up in an index, and not in all that it
   expect(Math.max(...waiting)).toBeLessThan(6_000);
   expect(Math.min(...waiting.slice(-5))).toBe(0);
   expect(await store.countByRepo('default')).toEqual([{ repo: 'app', chunks: 10_000 }]);
+});
+
+test('what was read of tables is kept for the next search, and no more of it than the caches may hold', async () => {
+  const writer = await open({ waitingRows: 0 });
+  await writer.ensureCollection('default', space);
+  const rows = Array.from({ length: 2_000 }, (_, n) => row({ path: `${n}.ts`, text: `word${n} other${n}` }));
+  await writer.upsertRows('default', rows);
+  await writer.optimize('default');
+  const bytesKept = async (bytes: number): Promise<number> => {
+    const caches = { indexBytes: BigInt(Math.round(bytes)), metadataBytes: BigInt(Math.round(bytes)) };
+    const { connection, session } = await connectBounded(path, caches);
+    const table = await connection.openTable('chunks_default');
+    for (const { id } of rows.slice(0, 20)) await table.query().where(`id = '${id}'`).toArray();
+    await table.query().fullTextSearch('word7').limit(1).toArray();
+    connection.close();
+    return Number(session.sizeBytes());
+  };
+  const whole = await bytesKept(1_000_000_000);
+  expect(whole).toBeGreaterThan(100_000);
+  expect(await bytesKept(whole / 10)).toBeLessThan(whole / 2);
 });
 
 describe('a folder that cannot be used', () => {
