@@ -44,7 +44,7 @@ export interface IndexerParts {
   minCosine: number;
 }
 
-/** Of LanceDB. Who writes looks up ids and hashes again and again, and reads little else twice. */
+/** Of LanceDB. Who writes looks up ids and hashes all over the table, and reads little twice: with more, nothing is faster (docs/benchmarks.md, "Memory"). */
 const WRITER_CACHES = { indexBytes: 16n * 1024n * 1024n, metadataBytes: 4n * 1024n * 1024n };
 const SWEEP_INTERVAL_MS = 30_000;
 

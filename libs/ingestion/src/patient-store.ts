@@ -1,5 +1,4 @@
 import { toAppError, type AppError, type ErrorCode } from '@embergate/contracts/errors.ts';
-import { isPaged } from '@embergate/vector-store/paged-methods.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -10,6 +9,17 @@ export interface Patience {
   onWaiting: (failure: AppError | null) => void;
   firstPauseMs?: number;
 }
+
+type PagedMethod = {
+  [Name in keyof VectorStore]: VectorStore[Name] extends (...args: never[]) => AsyncIterable<unknown>
+    ? Name
+    : never;
+}[keyof VectorStore];
+/** All that give their answer in pages, or it does not compile. */
+const PAGED_METHODS = { stamps: true, visibleRows: true, unembedded: true } satisfies Record<
+  PagedMethod,
+  true
+>;
 
 const AWAY: ReadonlySet<ErrorCode> = new Set(['store_down', 'store_busy']);
 const FIRST_PAUSE_MS = 500;
@@ -28,7 +38,7 @@ export function patientStore(store: VectorStore, patience: Patience): VectorStor
       if (typeof member !== 'function') return member;
       return (...args: unknown[]) => {
         const call = (): unknown => Reflect.apply(member, target, args);
-        return isPaged(name)
+        return Object.hasOwn(PAGED_METHODS, name)
           ? patientPages(call as () => AsyncIterable<unknown>, patience)
           : patiently(call as () => Promise<unknown>, patience);
       };

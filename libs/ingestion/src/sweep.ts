@@ -1,5 +1,7 @@
 import { toAppError } from '@embergate/contracts/errors.ts';
 import type { RunRecord, VectorStore } from '@embergate/vector-store/store.ts';
+import { KeyMarks } from './key-marks.ts';
+import { keyAndSuffix } from './run-rows.ts';
 
 interface RunName {
   collection: string;
@@ -63,12 +65,18 @@ export async function abandonRun(store: VectorStore, { collection, runId }: RunN
 const markCancelled = (store: VectorStore, run: RunRecord): Promise<void> =>
   store.putRun({ ...run, state: 'cancelled', finishedAt: new Date().toISOString() });
 
-async function hasVectors(store: VectorStore, { collection, repo, id }: RunRecord): Promise<boolean> {
-  let own = 0;
+const OWN = 1;
+
+/** Whether the run has added rows with vectors. Each row is counted once, also where a reading begins anew and brings it again. */
+async function hasVectors(store: VectorStore, { collection, repo, id: runId }: RunRecord): Promise<boolean> {
+  const marks = new KeyMarks();
+  let embedded = 0;
   for await (const page of store.stamps(collection, repo))
-    own += page.filter(({ addedBy }) => addedBy === id).length;
-  for await (const page of store.unembedded(collection, id)) own -= page.length;
-  return own > 0;
+    for (const { id, addedBy } of page)
+      if (addedBy === runId && marks.add(keyAndSuffix(id).key, OWN)) embedded += 1;
+  for await (const page of store.unembedded(collection, runId))
+    for (const id of page) if (marks.remove(keyAndSuffix(id).key, OWN)) embedded -= 1;
+  return embedded > 0;
 }
 
 /** A job may end before its collection was made, and a collection may be dropped while a job runs. */

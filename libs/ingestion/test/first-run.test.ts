@@ -5,6 +5,7 @@ import { watchedStore } from '@embergate/testing/watched-store.ts';
 import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
 import { estimateRun } from '../src/estimate.ts';
 import { FolderSource } from '../src/folder-source.ts';
+import { patientStore } from '../src/patient-store.ts';
 import { abandonRun, undoRun } from '../src/sweep.ts';
 import {
   COLLECTION,
@@ -162,6 +163,22 @@ describe('the first run of a repo', () => {
     expect(await search('f7')).toEqual([]);
     await undoRun(bench.store, { collection: COLLECTION, runId: 'r1' });
     expect(await bench.rows()).toEqual([]);
+  });
+
+  it('keeps its vectors when it is given up while the store goes away again and again', async () => {
+    await runUntilEmbedding('r1');
+    let outages = 5;
+    const breaking = watchedStore(bench.store, {
+      unembedded: async function* (...args) {
+        yield* bench.store.unembedded(...args);
+        if (outages-- > 0) throw new AppError('store_down', 'away');
+      },
+    });
+    const patience = { signal: new AbortController().signal, onWaiting: () => undefined, firstPauseMs: 1 };
+    await abandonRun(patientStore(breaking, patience), { collection: COLLECTION, runId: 'r1' });
+    expect(outages).toBeLessThan(0);
+    expect(await bench.states()).toMatchObject({ r1: 'cancelled' });
+    expect(await bench.rows()).toHaveLength(FILES);
   });
 
   it('is followed by runs that show nobody what they have written so far', async () => {

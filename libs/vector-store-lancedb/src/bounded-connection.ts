@@ -8,7 +8,7 @@ export interface CacheSizes {
 
 /**
  * A connection to the tables of a folder whose caches are of these sizes; LanceDB's own limits are 6 GiB and 1 GiB. The session has to be one
- * of the options: as an argument of its own, which LanceDB has too, it is not used (0.39).
+ * of the options: as an argument of its own, which LanceDB has too, it is not used (0.39). It can be asked how much it holds.
  */
 export async function connectBounded(
   path: string,

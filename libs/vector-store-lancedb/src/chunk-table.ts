@@ -17,7 +17,6 @@ import { sqlAll, sqlString } from './sql.ts';
 
 /** Ids or hashes in one SQL condition: some 100 KB of text. */
 export const VALUES_PER_QUERY = 1_000;
-const ROWS_PER_PAGE = 4_096;
 
 /** The stamp of a collection. Throws `collection_not_found` for a table that Embergate did not make. */
 export async function readStamp(table: Table, collection: string): Promise<CollectionStamp> {
@@ -91,11 +90,7 @@ export async function* stampPages(table: Table, repo: string): AsyncGenerator<Ch
     .select(['id', 'path', 'addedBy', 'removedBy']);
   for await (const batch of query) {
     const rows = batch.toArray() as unknown as ChunkStamp[];
-    for (let start = 0; start < rows.length; start += ROWS_PER_PAGE) {
-      yield rows
-        .slice(start, start + ROWS_PER_PAGE)
-        .map(({ id, path, addedBy, removedBy }) => ({ id, path, addedBy, removedBy }));
-    }
+    yield rows.map(({ id, path, addedBy, removedBy }) => ({ id, path, addedBy, removedBy }));
   }
 }
 

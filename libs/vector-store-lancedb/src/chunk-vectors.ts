@@ -105,7 +105,7 @@ export async function idsOf(table: Table, condition: string | null): Promise<str
   return ids;
 }
 
-/** As many a page as LanceDB reads at a time: 8,192 at most. */
+/** In the batches that LanceDB hands out, of 1,024 rows at most. */
 async function* idPages(table: Table, condition: string | null): AsyncGenerator<string[]> {
   const query = table.query().select(['id']);
   if (condition !== null) query.where(condition);

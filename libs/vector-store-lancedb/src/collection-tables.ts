@@ -46,13 +46,21 @@ export class CollectionTables {
     );
   }
 
-  /** Pages from the version of the table that there is when the first one is asked for. */
+  /**
+   * Pages from the version of the table that there is when the first one is asked for. It is kept for as long as replaced data is: who reads
+   * them must not wait between them.
+   */
   async *pages<T>(collection: string, open: (table: Table) => AsyncGenerator<T>): AsyncGenerator<T> {
     const pages = await this.read(collection, async (table) => open(table));
-    for (;;) {
-      const page = await this.guarded(collection, () => pages.next());
-      if (page.done === true) return;
-      yield page.value;
+    try {
+      for (;;) {
+        const page = await this.guarded(collection, () => pages.next());
+        if (page.done === true) return;
+        yield page.value;
+      }
+    } finally {
+      // Who has read enough leaves it here.
+      await pages.return(undefined);
     }
   }
 

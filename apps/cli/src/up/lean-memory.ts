@@ -1,8 +1,8 @@
 /**
  * How an indexer is started, so that it stays small whatever the size of a repository: its threads share two of glibc's arenas instead of
  * keeping freed memory in one each, large buffers (vectors, Arrow) are given back to the system at once instead of leaving holes, V8
- * collects short-lived objects at 4 MB instead of letting 64 MB of them lie, and LanceDB reads 1,024 rows at a time instead of 8,192,
- * 32 MB ahead with two threads instead of 2 GB with eight, and builds full text in parts of 16 MB instead of 256. It costs no time that could be
+ * collects short-lived objects at 4 MB instead of letting 64 MB of them lie, and LanceDB compacts and indexes 1,024 rows at a time instead of
+ * 8,192, reads 32 MB ahead with two threads instead of 2 GB with eight, and builds full text in parts of 16 MB instead of 256. It costs no time that could be
  * measured, but for texts of which each has words of its own (docs/benchmarks.md, "Memory"). docker-compose.yml says the same.
  */
 export const LEAN_MEMORY = {
