@@ -122,19 +122,20 @@ describe.skipIf(QDRANT_BINARY === '')('Embergate on a real Qdrant, the one at QD
   }, 400_000);
 
   it('that is full ends a job with a clear error, and the next one goes on with what was there', async () => {
-    let isEmbedding = false;
-    let writes = 0;
     // The words are those of a real server on a full disk; filling one here would need a disk of its own.
     const error =
       'Service internal error: No space left on device: WAL buffer size exceeds available disk space';
-    // The rows have been written without vectors by then, for full text.
-    const isWriteOfVectors = (method: string, path: string): boolean =>
-      isEmbedding && method === 'PUT' && /embergate_chunks_full\/points/.test(path);
-    proxy.answer = (method, path) =>
-      isWriteOfVectors(method, path) && ++writes > 1 ? { status: 500, error } : null;
+    const isWrite = (method: string, path: string): boolean =>
+      method === 'PUT' && /embergate_chunks_full\/points/.test(path);
+    const fillUpOnceVectorsAreThere = async (): Promise<void> => {
+      const filter = { must: [{ has_vector: DENSE }] };
+      for (let held = 0; held === 0;)
+        held = (await client.count('embergate_chunks_full', { filter, exact: true })).count;
+      proxy.answer = (method, path) => (isWrite(method, path) ? { status: 500, error } : null);
+    };
     const failed = await follow(await create('full'), {
       at: ({ progress }) => progress.embedded > 0,
-      act: () => void (isEmbedding = true),
+      act: fillUpOnceVectorsAreThere,
     });
     expect(failed).toMatchObject({ state: 'failed', error: { code: 'storage_full' } });
     proxy.answer = () => null;
