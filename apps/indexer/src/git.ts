@@ -64,8 +64,7 @@ export async function checkOut(
     await remove();
     signal.throwIfAborted();
     if (guard.signal.reason instanceof AppError) throw guard.signal.reason;
-    const words = maskPassword((error as Error).message);
-    const message = `git clone of ${maskPassword(source.url)} failed: ${words}`;
+    const message = `git clone of ${maskPassword(source.url)} failed: ${(error as Error).message}`;
     throw new AppError('git_failed', message, { cause: error });
   } finally {
     guard.stop();

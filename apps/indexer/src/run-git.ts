@@ -1,4 +1,5 @@
 import { gitEnvironment } from '@embergate/ingestion/git-environment.ts';
+import { maskPassword } from '@embergate/platform/mask-password.ts';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 
@@ -8,7 +9,7 @@ const MAX_WORDS = 64 * 1_024;
 /**
  * Runs git to its end. Its children (transport, index-pack) would write on without it: when `signal` is aborted, all of them are ended.
  *
- * @throws Error with git's own words where it fails, cannot be started or is ended.
+ * @throws Error with git's own words, without passwords, where it fails, cannot be started or is ended.
  */
 export async function runGit(args: readonly string[], signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
@@ -33,7 +34,8 @@ export async function runGit(args: readonly string[], signal: AbortSignal): Prom
     });
     // Once all that hold its output have ended, too.
     const [code, killedBy] = (await once(git, 'close')) as [number | null, NodeJS.Signals | null];
-    if (code !== 0) throw new Error(words.trim() || `git ended with ${killedBy ?? `exit code ${code}`}`);
+    if (code !== 0)
+      throw new Error(maskPassword(words.trim()) || `git ended with ${killedBy ?? `exit code ${code}`}`);
   } finally {
     signal.removeEventListener('abort', end);
   }

@@ -5,6 +5,7 @@ import { commitAll, writeFiles, writeSampleProject } from '@embergate/testing/sa
 import { randomBytes } from 'node:crypto';
 import { access, chmod, readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { inspect } from 'node:util';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { checkOut, removeOldClones, type CloneLimits } from '../src/git.ts';
 
@@ -29,6 +30,13 @@ const clone = (limits: CloneLimits, jobId = 'j') =>
     { clonesDir: join(home.path, 'clones'), jobId, signal: new AbortController().signal, limits },
   );
 
+async function standInForGit(lines: string[]): Promise<void> {
+  const bin = join(home.path, 'bin');
+  await writeFiles(bin, { git: ['#!/bin/bash', ...lines].join('\n') });
+  await chmod(join(bin, 'git'), 0o755);
+  vi.stubEnv('PATH', `${bin}:${process.env['PATH']}`);
+}
+
 it('a clone that grows beyond what it may is stopped and removed', async () => {
   await expect(clone({ megabytes: 2, seconds: 60 })).rejects.toMatchObject({ code: 'source_too_large' });
   expect(await readdir(join(home.path, 'clones'))).toEqual([]);
@@ -43,22 +51,28 @@ it('one that takes too long is stopped and removed', async () => {
 });
 
 it('one that is stopped while git’s own children write ends them too, and is removed', async () => {
-  const bin = join(home.path, 'bin');
-  // Stands for a git whose child never comes to an end.
-  const git = [
-    '#!/bin/bash',
+  // Its child never comes to an end.
+  await standInForGit([
     'for dir; do :; done',
     `(while mkdir -p "$dir"; do : > "$dir/$RANDOM"; done 2>/dev/null) &`,
     `echo $! > ${join(home.path, 'child')}`,
     'wait',
-  ];
-  await writeFiles(bin, { git: git.join('\n') });
-  await chmod(join(bin, 'git'), 0o755);
-  vi.stubEnv('PATH', `${bin}:${process.env['PATH']}`);
+  ]);
   await expect(clone({ megabytes: 100, seconds: 1 })).rejects.toMatchObject({ code: 'git_failed' });
   const child = Number(await readFile(join(home.path, 'child'), 'utf8'));
   await eventually('the child has ended', () => !isAlive(child));
   expect(await readdir(join(home.path, 'clones'))).toEqual([]);
+});
+
+it('a password that git repeats is in no message and in no log', async () => {
+  // As versions do that leave it in the URL.
+  await standInForGit([`echo "fatal: repository 'https://me:hunter2@host/x' not found" >&2`, 'exit 128']);
+  const failure = await clone(ROOMY).catch((error: Error) => error);
+  expect(failure).toMatchObject({
+    code: 'git_failed',
+    message: expect.stringContaining('https://***@host/x') as string,
+  });
+  expect(inspect(failure, { depth: null })).not.toContain('hunter2');
 });
 
 it('what an indexer that was killed left is removed once its job has ended, and no other clone', async () => {
