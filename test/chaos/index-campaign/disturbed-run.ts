@@ -29,12 +29,12 @@ export interface DisturbedRun {
   leftPending: number;
 }
 
-/** Four jobs of 64 texts. */
+/** Four jobs of 64 texts, of each kill. */
 const ORPHANED_TEXTS = 256;
 
 /**
  * After a kill there is left to embed what was not stored, and what is lost at later kills. Jobs that nobody waits for any more are
- * computed to their end.
+ * computed to their end, which may be after later kills.
  */
 export function embeddedTwice(
   struck: readonly Struck[],
@@ -44,9 +44,12 @@ export function embeddedTwice(
     struck.slice(from).reduce((sum, { inFlightTexts }) => sum + inFlightTexts, 0);
   const most = needed + lost(0);
   const total = embedded > most ? [`${embedded} texts were embedded, ${most} at most should be`] : [];
-  const after = struck.flatMap(({ kind, stored, embeddedBefore, inFlightTexts }, at) => {
+  const after = struck.flatMap(({ kind, stored, embeddedBefore }, at) => {
     const later = embeddedAtStart + embedded - embeddedBefore;
-    const bound = needed - stored + Math.min(inFlightTexts, ORPHANED_TEXTS) + lost(at + 1);
+    const orphaned = struck
+      .slice(0, at + 1)
+      .reduce((sum, { inFlightTexts }) => sum + Math.min(inFlightTexts, ORPHANED_TEXTS), 0);
+    const bound = needed - stored + orphaned + lost(at + 1);
     const what = `${later} texts were embedded after the ${kind} was killed, with ${stored} of ${needed} stored`;
     return later > bound ? [what] : [];
   });

@@ -143,6 +143,7 @@ class IndexCampaign {
   async #disturbed(round: Round, kills: Kill[], perRun: number): Promise<DisturbedRun> {
     const { store } = this.#parts;
     const { collection, from, to, name } = round;
+    await this.#bulkLaneIsEmpty();
     const startedAt = performance.now();
     const embeddedAtStart = await this.#embedded();
     const counts = { before: this.#ownRows('before'), after: this.#ownRows('after') };
@@ -243,6 +244,19 @@ class IndexCampaign {
       return job && isEnded(job.state) ? job : null;
     };
     return eventually(`job ${jobId} ends`, look, JOB_TIMEOUT_MS);
+  }
+
+  /** What the run before has left there would count as this one's. */
+  async #bulkLaneIsEmpty(): Promise<void> {
+    await eventually(
+      'the bulk lane is empty',
+      async () => {
+        const { lanes = [] } = (await this.#cluster.clients[0]?.cluster().catch(() => null)) ?? {};
+        const bulk = lanes.filter(({ lane }) => lane === 'bulk');
+        return bulk.length > 0 && bulk.every(({ waiting, active }) => waiting + active === 0);
+      },
+      JOB_TIMEOUT_MS,
+    );
   }
 
   #embedded(): Promise<number> {
