@@ -31,6 +31,8 @@ export interface DisturbedRun {
 
 /** Four jobs of 64 texts, of each kill. */
 const ORPHANED_TEXTS = 256;
+/** Where more than jobs is lost, it is who waited for them. A job of a killed worker is still waited for: it is among what is not stored. */
+const leavesOrphans = ({ inFlightTexts }: Struck): boolean => inFlightTexts > ORPHANED_TEXTS;
 
 /**
  * After a kill there is left to embed what was not stored, and what is lost at later kills. Jobs that nobody waits for any more are
@@ -44,12 +46,11 @@ export function embeddedTwice(
     struck.slice(from).reduce((sum, { inFlightTexts }) => sum + inFlightTexts, 0);
   const most = needed + lost(0);
   const total = embedded > most ? [`${embedded} texts were embedded, ${most} at most should be`] : [];
-  const after = struck.flatMap(({ kind, stored, embeddedBefore }, at) => {
+  const after = struck.flatMap(({ kind, stored, embeddedBefore, inFlightTexts }, at) => {
     const later = embeddedAtStart + embedded - embeddedBefore;
-    const orphaned = struck
-      .slice(0, at + 1)
-      .reduce((sum, { inFlightTexts }) => sum + Math.min(inFlightTexts, ORPHANED_TEXTS), 0);
-    const bound = needed - stored + orphaned + lost(at + 1);
+    const orphanedEarlier = struck.slice(0, at).filter(leavesOrphans).length * ORPHANED_TEXTS;
+    const underWay = Math.min(inFlightTexts, ORPHANED_TEXTS);
+    const bound = needed - stored + underWay + orphanedEarlier + lost(at + 1);
     const what = `${later} texts were embedded after the ${kind} was killed, with ${stored} of ${needed} stored`;
     return later > bound ? [what] : [];
   });
