@@ -26,9 +26,11 @@ function cpuMs(): number {
   return (user + system) / 1_000;
 }
 
+/** By file. The runtime cannot unload one: pools that each loaded their own would fill its memory. */
+const languages = new Map<string, Promise<Language>>();
+
 /** Grammars of tree-sitter, each loaded when its first file comes, and the one parser that uses them in turn. */
 export class GrammarPool {
-  readonly #languages = new Map<string, Promise<Language>>();
   readonly #folder: string;
   /** Of the grammars and of what runs them. */
   readonly version: string;
@@ -71,13 +73,13 @@ export class GrammarPool {
   }
 
   #load(wasm: string): Promise<Language> {
-    let language = this.#languages.get(wasm);
+    const file = join(this.#folder, `tree-sitter-${wasm}.wasm`);
+    let language = languages.get(file);
     if (!language) {
-      const file = join(this.#folder, `tree-sitter-${wasm}.wasm`);
       language = Language.load(file).catch((cause: unknown) => {
         throw new AppError('internal', `The grammar ${file} cannot be loaded: run npm ci again`, { cause });
       });
-      this.#languages.set(wasm, language);
+      languages.set(file, language);
     }
     return language;
   }

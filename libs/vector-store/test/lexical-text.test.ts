@@ -34,6 +34,12 @@ describe('words of a query meet identifiers of code', () => {
     expect(lexicalText('for (i = 0; i < n; i++) { a[i] -= --b; } // 🙂 — …')).toBe('');
   });
 
+  test('every kind of space parts words, and so does a byte order mark in the middle of a file', () => {
+    for (const space of ['\u00a0', '\u1680', '\u2003', '\u2028', '\u3000', '\ufeff']) {
+      expect(lexicalText(`größe${space}index${space}`)).toBe('größe index');
+    }
+  });
+
   test('words with accents and Cyrillic words are kept, Chinese and Japanese can be searched by two characters', () => {
     expect(lexicalText('größeÄndern')).toBe('größe ändern größeändern');
     expect(lexicalText('поискКода')).toBe('поиск кода поисккода');
