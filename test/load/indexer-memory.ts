@@ -2,9 +2,10 @@
 // 1% of its files changed. The vectors are made up (made-up-worker.ts): there is no model in it, so the times are those of everything else;
 // with --model they are the default model's, made by a real worker.
 // --files N (20,000)  --chunks N a file (10)  --changed N files (1% of them)  --model
+// --dimensions N: made-up vectors of so many numbers, instead of the default model's 384
 import { isEnded, type IndexJob } from '@embergate/contracts/index-job.ts';
 import { DEFAULT_MODEL } from '@embergate/contracts/settings.ts';
-import { findModel } from '@embergate/models/installed-model.ts';
+import { findModel, MANIFEST_FILE, type ModelManifest } from '@embergate/models/installed-model.ts';
 import { connectRedis } from '@embergate/queue/connection.ts';
 import { IndexQueue } from '@embergate/queue/index-queue.ts';
 import { createLogger } from '@embergate/platform/logs.ts';
@@ -12,7 +13,7 @@ import { stablePort } from '@embergate/testing/free-port.ts';
 import { KeptProcess, type AppCommand } from '@embergate/testing/kept-process.ts';
 import { memoryOf } from '@embergate/testing/process-usage.ts';
 import { temporaryFolder } from '@embergate/testing/running-embergate.ts';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -25,6 +26,7 @@ const { values } = parseArgs({
     files: { type: 'string', default: '20000' },
     chunks: { type: 'string', default: '10' },
     changed: { type: 'string' },
+    dimensions: { type: 'string' },
     model: { type: 'boolean', default: false },
   },
 });
@@ -61,11 +63,30 @@ const server = await startRedis({ dataDir: join(folder.path, 'queue'), port: awa
 const log = createLogger('bench', 'warn');
 const redis = await connectRedis({ url: server.url, patience: 'patient', log });
 const queue = new IndexQueue(redis);
-const { space } = await findModel(DEFAULT_MODEL, { modelDir });
+const model = values.dimensions ? await modelOf(Number(values.dimensions)) : DEFAULT_MODEL;
+const { space } = await findModel(model, { modelDir });
 const { PATH, HOME } = process.env;
+/** The default model under a manifest that says another length of its vectors: an indexer reads that and the tokenizer. */
+async function modelOf(dimensions: number): Promise<string> {
+  if (values.model) throw new Error('--model makes vectors of its own length: leave --dimensions out');
+  const own = join(folder.path, 'model');
+  await cp((await findModel(DEFAULT_MODEL, { modelDir })).folder, own, { recursive: true });
+  const manifest = JSON.parse(await readFile(join(own, MANIFEST_FILE), 'utf8')) as ModelManifest;
+  manifest.space.dimensions = dimensions;
+  await writeFile(join(own, MANIFEST_FILE), JSON.stringify(manifest));
+  return own;
+}
+
 const keep = async (command: AppCommand, env: NodeJS.ProcessEnv): Promise<KeptProcess> => {
   const logDir = join(folder.path, 'logs');
-  const common = { PATH, HOME, LOG_LEVEL: 'info', MODEL_DIR: modelDir, REDIS_URL: server.url };
+  const common = {
+    PATH,
+    HOME,
+    LOG_LEVEL: 'info',
+    MODEL_DIR: modelDir,
+    EMBEDDING_MODEL: model,
+    REDIS_URL: server.url,
+  };
   const kept = new KeptProcess({
     ...{ name: command, command, logDir, restartDelayMs: 1_000 },
     env: { ...common, ...LEAN_MEMORY.env, NODE_OPTIONS: LEAN_MEMORY.nodeOptions.join(' '), ...env },
