@@ -28,7 +28,7 @@ import * as chunks from './chunk-table.ts';
 import * as vectors from './chunk-vectors.ts';
 import { CollectionTables, type FolderTables } from './collection-tables.ts';
 import { toStoreError } from './failures.ts';
-import { allowMissingVectors, compact, IdIndex, keepUp } from './maintenance.ts';
+import { allowMissingVectors, compact, keepUp } from './maintenance.ts';
 import { Pointers } from './pointers.ts';
 import { RepoCounts } from './repo-counts.ts';
 import { toArrowTable } from './rows.ts';
@@ -79,7 +79,6 @@ class LanceDbStore implements VectorStore {
   readonly #options: LanceDbStoreOptions;
   /** Rows that this process deleted since the collection was last optimized. */
   readonly #deleted = new Map<string, number>();
-  readonly #idIndex: IdIndex;
   readonly #counts = new RepoCounts();
 
   constructor(folder: FolderTables, options: LanceDbStoreOptions) {
@@ -87,7 +86,6 @@ class LanceDbStore implements VectorStore {
     this.#tables = new CollectionTables(folder);
     this.#collections = new TableCollections(folder, this.#tables);
     this.#options = options;
-    this.#idIndex = new IdIndex(options.waitingRows);
   }
 
   async ensureCollection(
@@ -158,9 +156,9 @@ class LanceDbStore implements VectorStore {
       const distinct = [...new Map(rows.map((row) => [row.id, row])).values()];
       if (distinct.length === 0) return;
       if (distinct.some(({ vector }) => vector === null)) await allowMissingVectors(table);
-      const data = toArrowTable(distinct, stamp);
-      await table.mergeInsert('id').whenMatchedUpdateAll().whenNotMatchedInsertAll().execute(data);
-      await this.#idIndex.afterWrite(table, distinct.length);
+      const merge = table.mergeInsert('id').whenMatchedUpdateAll().whenNotMatchedInsertAll();
+      // Without the index of ids, all ids are read: with it, whole rows are that it does not hold yet, vectors included.
+      await merge.useIndex(false).execute(toArrowTable(distinct, stamp));
     });
   }
 

@@ -8,7 +8,7 @@ import { VECTOR_COLUMNS } from './rows.ts';
  *
  * - Bitmaps on what searches filter by. Without them LanceDB copies the vectors of all rows that pass a filter, even
  *   when nearly all do: 46 instead of 23 ms of CPU for 20,000 x 384.
- * - B-trees on what writes look up. At 440,000 rows an upsert takes a quarter of the time, at 100,000 the same.
+ * - B-trees on what is looked up row by row.
  * - Full text: the text is prepared (see lexical-text.ts), so that tokens are what stands between spaces. Rows beyond
  *   the index are read with the index's tokenizer, but with another one where there is no index.
  */
@@ -16,14 +16,8 @@ export async function createIndexes(table: Table): Promise<void> {
   for (const column of ['repo', 'language', 'addedBy', 'removedBy']) {
     await table.createIndex(column, { config: Index.bitmap() });
   }
-  await table.createIndex('embeddedHash', { config: Index.btree() });
-  await indexIds(table);
+  for (const column of ['id', 'embeddedHash']) await table.createIndex(column, { config: Index.btree() });
   await indexText(table);
-}
-
-/** Builds the index of ids, anew where there is one. */
-async function indexIds(table: Table): Promise<void> {
-  await table.createIndex('id', { config: Index.btree(), replace: true });
 }
 
 /** Builds the full-text index, anew where there is one; until it is built, searches use the old one. */
@@ -54,36 +48,6 @@ const MAX_FRAGMENTS = 64;
 
 /** What may wait grows with the table, so that what is written grows with the change and not with the table. */
 const mayWait = (rows: number): number => Math.max(1_000, rows / 20);
-
-/** Rows that are written between two looks at the index of ids. */
-const ROWS_BETWEEN_LOOKS = 4_096;
-
-/**
- * Keeps the index of ids up to date where more rows than may wait are outside of it: a write looks its rows up, and reads all of those. With 200,000
- * rows and 40,000 more outside, writing 256 took 350 ms and 76 MB, and 37 ms and 7 MB after 130 ms of indexing.
- */
-export class IdIndex {
-  readonly #waitingRows: number | undefined;
-  /** Since the last look. By the handle, and not by its name: LanceDB gives that only while nothing else is under way on it. */
-  readonly #written = new WeakMap<Table, number>();
-
-  /** @param waitingRows that may wait; default: a twentieth of the table, 1,000 at least. */
-  constructor(waitingRows: number | undefined) {
-    this.#waitingRows = waitingRows;
-  }
-
-  /** To be called within a write that is tried again after a conflict. */
-  async afterWrite(table: Table, rows: number): Promise<void> {
-    // What was written before, and by others, is not known.
-    const written = (this.#written.get(table) ?? ROWS_BETWEEN_LOOKS) + rows;
-    this.#written.set(table, written);
-    if (written < ROWS_BETWEEN_LOOKS) return;
-    this.#written.set(table, 0);
-    const most = this.#waitingRows ?? mayWait(await table.countRows());
-    const index = await table.indexStats('id_idx');
-    if (index === undefined || index.numUnindexedRows > most) await indexIds(table);
-  }
-}
 
 interface Upkeep {
   /** Rows that may wait; default: a twentieth of the table, 1,000 at least. */

@@ -144,6 +144,18 @@ describe('several stores over one folder', () => {
     expect((await readdir(path)).filter((name) => !name.endsWith('.lance'))).toEqual([]);
   });
 
+  test('write the same rows at the same time, and each is there once', async () => {
+    const [one, other] = [await open({ waitingRows: 0 }), await open({ waitingRows: 0 })];
+    await one.ensureCollection('default', space);
+    await one.upsertRows('default', [row()]);
+    await one.optimize('default');
+    for (let round = 1; round <= 8; round++) {
+      const rows = Array.from({ length: 50 }, (_, i) => row({ path: `${round}/${i}.ts` }));
+      await Promise.all([one, other].map((store) => store.upsertRows('default', rows)));
+      expect(await one.countByRepo('default')).toEqual([{ repo: 'app', chunks: 1 + 50 * round }]);
+    }
+  });
+
   test('mark and clear rows at the same time without losing a mark', async () => {
     const [one, other] = [await open(), await open()];
     await one.ensureCollection('default', space);
