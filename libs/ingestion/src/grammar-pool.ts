@@ -77,6 +77,7 @@ export class GrammarPool {
     let language = languages.get(file);
     if (!language) {
       language = Language.load(file).catch((cause: unknown) => {
+        languages.delete(file);
         throw new AppError('internal', `The grammar ${file} cannot be loaded: run npm ci again`, { cause });
       });
       languages.set(file, language);

@@ -157,7 +157,8 @@ class LanceDbStore implements VectorStore {
       if (distinct.length === 0) return;
       if (distinct.some(({ vector }) => vector === null)) await allowMissingVectors(table);
       const merge = table.mergeInsert('id').whenMatchedUpdateAll().whenNotMatchedInsertAll();
-      // Without the index of ids, all ids are read: with it, whole rows are that it does not hold yet, vectors included.
+      // By the index of ids LanceDB would read whole rows, vectors included, of what it does not hold yet, and let two writers insert the same
+      // id; without it, it reads all ids and nothing else, and sees such a conflict (KEY_COLUMN).
       await merge.useIndex(false).execute(toArrowTable(distinct, stamp));
     });
   }
