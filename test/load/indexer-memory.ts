@@ -5,7 +5,7 @@
 // --dimensions N: made-up vectors of so many numbers, instead of the default model's 384
 import { isEnded, type IndexJob } from '@embergate/contracts/index-job.ts';
 import { DEFAULT_MODEL } from '@embergate/contracts/settings.ts';
-import { findModel, MANIFEST_FILE, type ModelManifest } from '@embergate/models/installed-model.ts';
+import { findModel, MANIFEST_FILE, manifestSchema } from '@embergate/models/installed-model.ts';
 import { connectRedis } from '@embergate/queue/connection.ts';
 import { IndexQueue } from '@embergate/queue/index-queue.ts';
 import { createLogger } from '@embergate/platform/logs.ts';
@@ -33,6 +33,10 @@ const { values } = parseArgs({
 const FILES = Number(values.files);
 const CHUNKS_A_FILE = Number(values.chunks);
 const CHANGED = Number(values.changed ?? Math.ceil(FILES / 100));
+/** 0: as the default model has them. */
+const DIMENSIONS = Number(values.dimensions ?? 0);
+if (!Number.isInteger(DIMENSIONS) || DIMENSIONS < 0) throw new Error('--dimensions takes a whole number');
+if (DIMENSIONS > 0 && values.model) throw new Error('--model makes its own vectors: leave --dimensions out');
 const LOOK_MS = 100;
 
 /** Some 700 characters: two of them do not fit into one chunk. */
@@ -54,6 +58,19 @@ async function writeSource(root: string, files: Iterable<number>, version: numbe
   }
 }
 
+/** The default model under a manifest that says another length of its vectors: an indexer reads that and the tokenizer. */
+async function modelOf(
+  dimensions: number,
+  { modelDir, into }: { modelDir: string; into: string },
+): Promise<string> {
+  const { folder } = await findModel(DEFAULT_MODEL, { modelDir });
+  await cp(folder, into, { recursive: true });
+  const manifest = manifestSchema.parse(JSON.parse(await readFile(join(into, MANIFEST_FILE), 'utf8')));
+  manifest.space.dimensions = dimensions;
+  await writeFile(join(into, MANIFEST_FILE), JSON.stringify(manifest));
+  return into;
+}
+
 const { modelDir, startRedis } = await clusterParts();
 const folder = await temporaryFolder('memory');
 const source = join(folder.path, 'source');
@@ -63,20 +80,10 @@ const server = await startRedis({ dataDir: join(folder.path, 'queue'), port: awa
 const log = createLogger('bench', 'warn');
 const redis = await connectRedis({ url: server.url, patience: 'patient', log });
 const queue = new IndexQueue(redis);
-const model = values.dimensions ? await modelOf(Number(values.dimensions)) : DEFAULT_MODEL;
+const model =
+  DIMENSIONS > 0 ? await modelOf(DIMENSIONS, { modelDir, into: join(folder.path, 'model') }) : DEFAULT_MODEL;
 const { space } = await findModel(model, { modelDir });
 const { PATH, HOME } = process.env;
-/** The default model under a manifest that says another length of its vectors: an indexer reads that and the tokenizer. */
-async function modelOf(dimensions: number): Promise<string> {
-  if (values.model) throw new Error('--model makes vectors of its own length: leave --dimensions out');
-  const own = join(folder.path, 'model');
-  await cp((await findModel(DEFAULT_MODEL, { modelDir })).folder, own, { recursive: true });
-  const manifest = JSON.parse(await readFile(join(own, MANIFEST_FILE), 'utf8')) as ModelManifest;
-  manifest.space.dimensions = dimensions;
-  await writeFile(join(own, MANIFEST_FILE), JSON.stringify(manifest));
-  return own;
-}
-
 const keep = async (command: AppCommand, env: NodeJS.ProcessEnv): Promise<KeptProcess> => {
   const logDir = join(folder.path, 'logs');
   const common = {

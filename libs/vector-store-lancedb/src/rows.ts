@@ -29,7 +29,7 @@ export const UNEMBEDDED = 'unembedded:';
 
 /**
  * Field metadata that makes LanceDB treat a column as the key of merges: without it, two writers that insert the same
- * key at the same time leave two rows.
+ * key at the same time leave two rows. It does so only where a merge looks for its keys without an index.
  */
 export const KEY_COLUMN = new Map([['lance-schema:unenforced-primary-key', 'true']]);
 const STAMP_KEY = 'embergate:collection';

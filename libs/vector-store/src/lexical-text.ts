@@ -81,10 +81,11 @@ function kindOf(code: number): number {
 
 function kindOfWide(code: number): number {
   if ((code >= 0x3040 && code <= 0x30ff) || (code >= 0x3400 && code <= 0x9fff)) return IDEOGRAPH;
-  // Punctuation and symbols, halves of emoji, private use, full-width punctuation; the byte order mark and Ogham's space.
-  if ((code >= 0x2000 && code <= 0x303f) || (code >= 0xd800 && code <= 0xf8ff) || code >= 0xfeff)
+  // Ogham's space, the byte order mark.
+  if (code === 0x1680 || code === 0xfeff) return OTHER;
+  // Punctuation and symbols, halves of emoji, private use, full-width punctuation.
+  if ((code >= 0x2000 && code <= 0x303f) || (code >= 0xd800 && code <= 0xf8ff) || code >= 0xff00)
     return OTHER;
-  if (code === 0x1680) return OTHER;
   const character = String.fromCharCode(code);
   return character !== character.toLowerCase() ? UPPER : LOWER;
 }
