@@ -1,4 +1,5 @@
 import { isEnded, type IndexJob } from '@embergate/contracts/index-job.ts';
+import { eventually } from '@embergate/testing/eventually.ts';
 import { runEmbergate } from '@embergate/testing/running-embergate.ts';
 import { writeFiles } from '@embergate/testing/sample-project.ts';
 import { DENSE, LEXICAL } from '@embergate/vector-store-qdrant/points.ts';
@@ -129,8 +130,9 @@ describe.skipIf(QDRANT_BINARY === '')('Embergate on a real Qdrant, the one at QD
       method === 'PUT' && /embergate_chunks_full\/points/.test(path);
     const fillUpOnceVectorsAreThere = async (): Promise<void> => {
       const filter = { must: [{ has_vector: DENSE }] };
-      for (let held = 0; held === 0;)
-        held = (await client.count('embergate_chunks_full', { filter, exact: true })).count;
+      await eventually('a vector is in the store', async () => {
+        return (await client.count('embergate_chunks_full', { filter, exact: true })).count > 0;
+      });
       proxy.answer = (method, path) => (isWrite(method, path) ? { status: 500, error } : null);
     };
     const failed = await follow(await create('full'), {

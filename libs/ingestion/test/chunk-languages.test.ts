@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { Language } from 'web-tree-sitter';
 import { createChunker } from '../src/chunk.ts';
 import type { Chunker } from '../src/chunk.ts';
 
@@ -207,4 +208,18 @@ const names: [string, string, string][] = [
 
 test.each(names)('%s is recognised', async (path, text, language) => {
   expect((await chunker.chunk({ path, text })).map((chunk) => chunk.language)).toEqual([language]);
+});
+
+test('a second chunker of the process loads no grammar again, as none can be unloaded', async () => {
+  const text = await readFile(join(import.meta.dirname, 'fixtures', 'server.ts'), 'utf8');
+  const before = await chunker.chunk({ path: 'server.ts', text });
+  const load = vi.spyOn(Language, 'load');
+  const second = await createChunker({ maxChars: MAX_CHARS });
+  try {
+    expect(await second.chunk({ path: 'server.ts', text })).toEqual(before);
+    expect(load).not.toHaveBeenCalled();
+  } finally {
+    load.mockRestore();
+    second.close();
+  }
 });

@@ -156,6 +156,25 @@ describe('several stores over one folder', () => {
     }
   });
 
+  test('write new rows while old ones are marked, and neither is lost', async () => {
+    const [one, other] = [await open({ waitingRows: 0 }), await open({ waitingRows: 0 })];
+    await one.ensureCollection('default', space);
+    const old = Array.from({ length: 40 }, (_, i) => row({ path: `old/${i}.ts` }));
+    await one.upsertRows('default', old);
+    const rows = Array.from({ length: 40 }, (_, i) => row({ path: `new/${i}.ts` }));
+    await Promise.all([
+      ...rows.map((each) => one.upsertRows('default', [each])),
+      ...old.map(({ id }) => other.markRemoved('default', [id], 'run-1')),
+    ]);
+    const marks = new Map<string, string | null>();
+    for await (const page of one.stamps('default', 'app'))
+      for (const { id, removedBy } of page) marks.set(id, removedBy);
+    expect([...old, ...rows].map(({ id }) => marks.get(id))).toEqual([
+      ...old.map(() => 'run-1'),
+      ...rows.map(() => null),
+    ]);
+  });
+
   test('mark and clear rows at the same time without losing a mark', async () => {
     const [one, other] = [await open(), await open()];
     await one.ensureCollection('default', space);
