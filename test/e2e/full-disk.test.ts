@@ -79,16 +79,24 @@ describe.skipIf(!canMount)('the disk is full (on a small one, which only root ca
   const search = () => embergate.client.search({ query: `retry with backoff ${asked++}` });
   const chunks = async () => (await embergate.client.collection('default')).chunks;
 
-  it('the store’s: the job fails and says so, nothing of it is visible, and with space the next one completes', async () => {
+  it('the store’s: the job waits and says what for, nothing of it is visible, and with space it completes', async () => {
     const before = await chunks();
     const free = await fill(storeDir(), 128 * 1024);
-    const failed = await index('large');
-    expect(failed).toMatchObject({ state: 'failed', error: { code: 'storage_full' } });
-    expect(failed.error?.message).toContain('DATA_DIR');
+    const job = await create('large');
+    const waiting = await eventually('the job waits', async () => {
+      const now = await embergate.client.indexJob(job.id);
+      return now.waitingFor === null ? null : now;
+    });
+    expect(waiting).toMatchObject({ state: 'running', error: null });
+    expect(waiting.waitingFor).toMatch(/vector store.*disk full.*DATA_DIR/);
     expect(await chunks()).toBe(before);
     expect((await search()).embedding.tier).toBe('cpu');
     await free();
-    expect(await index('large')).toMatchObject({ state: 'completed', progress: { chunks: 400 } });
+    expect(await ended(job)).toMatchObject({
+      state: 'completed',
+      progress: { chunks: 400 },
+      waitingFor: null,
+    });
     expect(await chunks()).toBe(before + 400);
   });
 
@@ -113,7 +121,7 @@ describe.skipIf(!canMount)('the disk is full (on a small one, which only root ca
       await free();
     }
     await eventually('the model answers again', async () => (await search()).embedding.tier === 'cpu');
-    for (const job of taken) expect((await ended(job)).state).toBe('completed');
+    for (const job of taken) expect(await ended(job)).toMatchObject({ state: 'completed', error: null });
     expect(await index('later')).toMatchObject({ state: 'completed', progress: { embedded: 0 } });
     expect(processes.every(({ pid }) => isAlive(pid))).toBe(true);
   });

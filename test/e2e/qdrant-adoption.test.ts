@@ -85,6 +85,26 @@ describe.skipIf(QDRANT_BINARY === '')('a collection that a notebook has filled',
     expect(jobs.map(({ progress }) => progress.embedded)).toEqual([0, 0, 0]);
   });
 
+  it('is taken whole where its program put a head of its own before each text', async () => {
+    const headed = texts.map(
+      ({ path, text }) => `File ${path} of the repository ecosystem, in Python:\n${text}`,
+    );
+    const { data } = await embergate.client.embeddings({ model: MODEL, input: headed });
+    await client.createCollection('headed', { vectors: { size: 384, distance: 'Cosine' } });
+    const points = texts.map(({ path, text }, id) => ({
+      id,
+      vector: data[id]?.embedding as number[],
+      payload: { text, path },
+    }));
+    await client.upsert('headed', { wait: true, points });
+    const { code, stderr, stdout } = await cli('headed', '--from', 'headed', '--yes', '--json');
+    expect({ code, stderr }).toMatchObject({ code: 0 });
+    const preview = JSON.parse((await cli('headed', '--from', 'headed', '--json')).stdout) as AdoptionPreview;
+    // Or this test would hold without what it is for.
+    expect(preview.agreement?.mean, stdout).toBeLessThan(0.95);
+    expect(await embergate.client.collection('headed')).toMatchObject({ chunks: 120 });
+  });
+
   it('is refused where another model made it, whatever its dimensions', async () => {
     await client.createCollection('random', { vectors: { size: 384, distance: 'Cosine' } });
     const points = texts.map(({ text }, id) => ({

@@ -39,9 +39,13 @@ export async function followJob(
 ): Promise<IndexJob> {
   const view = indexProgressView();
   let job: IndexJob | undefined;
+  let isEstimateTold = false;
   try {
     for await (job of watchPatiently(client, id, context.signal)) {
-      if (!json) view.show(job);
+      if (json) continue;
+      if (job.estimate && !job.estimateOnly && !isEstimateTold) view.note(estimateText(job.estimate));
+      isEstimateTold ||= job.estimate !== null;
+      view.show(job);
     }
   } catch (error) {
     view.end();
@@ -84,8 +88,10 @@ async function* watchPatiently(
 }
 
 function showJob(job: IndexJob): void {
-  if (job.estimate) print(estimateText(job.estimate));
-  if (job.estimateOnly) return;
+  if (job.estimateOnly) {
+    if (job.estimate) print(estimateText(job.estimate));
+    return;
+  }
   print(jobSummary(job));
   for (const { code, message } of job.warnings) print(`  ${code}: ${message}`);
   for (const { path, reason } of job.skippedFiles.slice(0, NAMED_SKIPS))

@@ -1,10 +1,13 @@
 import type { IndexEstimate, IndexJob } from '@embergate/contracts/index-job.ts';
 import cliProgress from 'cli-progress';
+import { clearLine, cursorTo } from 'node:readline';
 
 const LINE_INTERVAL_MS = 5_000;
 
 export interface ProgressView {
   show: (job: IndexJob) => void;
+  /** A line of its own. */
+  note: (line: string) => void;
   end: () => void;
 }
 
@@ -45,6 +48,12 @@ function barView(stream: NodeJS.WriteStream): ProgressView {
       bar.setTotal(total);
       bar.update(done, payload);
     },
+    note: (line) => {
+      // In the bar's place, which is drawn anew below it.
+      clearLine(stream, 0);
+      cursorTo(stream, 0);
+      stream.write(`${line}\n`);
+    },
     end: () => {
       if (started) bar.stop();
     },
@@ -67,6 +76,7 @@ function lineView(stream: NodeJS.WriteStream): ProgressView {
         `${subjectOf(job)}: ${state}, ${done}/${progress.total ?? '?'} chunks, ${progress.files} files, ${progress.tokensPerSecond} tokens/s, ${stepOf(job)}\n`,
       );
     },
+    note: (line) => void stream.write(`${line}\n`),
     end: () => undefined,
   };
 }

@@ -1,8 +1,9 @@
-import type {
-  AdoptionPreview,
-  AdoptionRequest,
-  ForeignFields,
-  QdrantSource,
+import {
+  LEAST_AGREEMENT,
+  type AdoptionPreview,
+  type AdoptionRequest,
+  type ForeignFields,
+  type QdrantSource,
 } from '@embergate/contracts/adoption.ts';
 import { AppError } from '@embergate/contracts/errors.ts';
 import { spaceId, type EmbeddingSpace } from '@embergate/contracts/space.ts';
@@ -38,12 +39,6 @@ const SHOWN_CHARACTERS = 400;
 const EXAMPLE_CHARACTERS = 120;
 /** Each becomes an index job. */
 const MAX_REPOS = 200;
-/**
- * Vectors of different models are as far from each other as random ones; those of one model stay near each other whatever
- * head or prompt the other program put before the text.
- */
-const LEAST_AGREEMENT = 0.3;
-
 /**
  * Looks at somebody else's collection: which payload field says what, and whether its vectors may be of this deployment's
  * space, by their dimensions, their lengths, and the vectors that its own model makes of some of the texts.

@@ -5,6 +5,7 @@ import { patientStore } from '@embergate/ingestion/patient-store.ts';
 import type { ProgressListener } from '@embergate/ingestion/run-progress.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
+import { setTimeout as delay } from 'node:timers/promises';
 import { embeddingsOf, type CollectionWriters } from './indexed-spaces.ts';
 import type { IndexTask } from './ports.ts';
 import { runWork, type RunWorkParts } from './run-work.ts';
@@ -85,7 +86,10 @@ async function undone(
   }
 }
 
-function tellingOf(log: Logger, { jobId, report }: IndexTask): Telling {
+/** Between two tries to tell a queue that cannot keep it now. */
+const TELL_AGAIN_MS = 500;
+
+function tellingOf(log: Logger, { jobId, signal, report }: IndexTask): Telling {
   let last: IndexReport = {
     state: 'running',
     progress: emptyProgress(),
@@ -95,10 +99,19 @@ function tellingOf(log: Logger, { jobId, report }: IndexTask): Telling {
   };
   const tell = async (change: Partial<IndexReport>): Promise<void> => {
     last = { ...last, ...change };
-    await report(last);
+    for (;;) {
+      try {
+        return await report(last);
+      } catch (error) {
+        // A queue whose disk is full keeps nothing now, and has forgotten nothing: the work may go on as soon as it does.
+        if (!toAppError(error).kind.retryable || signal.aborted) throw error;
+        await delay(TELL_AGAIN_MS, undefined, { signal }).catch(() => undefined);
+      }
+    }
   };
   const tellSoon = (change: Partial<IndexReport>): void => {
-    tell(change).catch((error: unknown) => log.warn({ err: error, jobId }, 'progress could not be told'));
+    last = { ...last, ...change };
+    report(last).catch((error: unknown) => log.warn({ err: error, jobId }, 'progress could not be told'));
   };
   const onProgress: ProgressListener = (progress, skipped, state) =>
     tellSoon({ progress, skippedFiles: [...skipped], state });

@@ -1,3 +1,4 @@
+import { LEAST_AGREEMENT } from '@embergate/contracts/adoption.ts';
 import type { IndexReport } from '@embergate/contracts/index-job.ts';
 import type { WorkerView } from '@embergate/embedding/transport.ts';
 import type { OpenChunkSource } from '@embergate/ingestion/chunk-source.ts';
@@ -86,7 +87,7 @@ interface Running extends RunTelling {
 
 async function runOn(parts: RunWorkParts, task: RunTask, running: Running): Promise<void> {
   const { tell, store, onProgress, onWaiting, writers, brought } = running;
-  const { jobId: runId, payload, signal } = task;
+  const { jobId: runId, payload, source, signal } = task;
   const { collection, repo, mode, tiers } = payload;
   const { first } = writers;
   const { openSource, commit } = brought;
@@ -94,7 +95,8 @@ async function runOn(parts: RunWorkParts, task: RunTask, running: Running): Prom
   if (payload.estimateOnly === true) return;
   const { embedder, tokenize } = first;
   const checkVectors: IndexRunRequest['checkVectors'] = async (sample) => {
-    const { minCosine } = parts;
+    // What another program embedded may have been more than the text it kept: its likeness was looked at when it was adopted.
+    const minCosine = source.type === 'qdrant' ? Math.min(LEAST_AGREEMENT, parts.minCosine) : parts.minCosine;
     await tell({ warnings: await checkImport(sample, { embedder, tokenize, minCosine, signal }) });
   };
   const embeddings = embeddingsOf(writers, { tiers, onWaiting });

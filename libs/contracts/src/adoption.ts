@@ -5,6 +5,12 @@ import { repoNameSchema } from './http-search.ts';
  * A collection of a Qdrant that another program filled, made searchable: its vectors are copied, and never embedded again.
  */
 
+/**
+ * The least cosine of a foreign vector and the model's own of the same text. Vectors of different models are as far from each other as
+ * random ones; those of one model stay near each other whatever head or prompt the other program put before the text.
+ */
+export const LEAST_AGREEMENT = 0.3;
+
 /** The way to a payload field: `path`, or `metadata.path` for one inside of another. */
 const fieldSchema = z.string().min(1).max(512);
 

@@ -1,6 +1,7 @@
 import { AppError, toAppError } from '@embergate/contracts/errors.ts';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { existingCollection } from '@embergate/vector-store/existing-collection.ts';
+import { checkSpaces } from '@embergate/vector-store/spaces.ts';
 import type { RunRecord, RunState, VectorStore } from '@embergate/vector-store/store.ts';
 import type { ChunkSource } from './chunk-source.ts';
 import { EmbedAhead } from './embed-ahead.ts';
@@ -8,6 +9,7 @@ import { RunPass } from './run-pass.ts';
 import { RunProgress } from './run-progress.ts';
 import type { IndexRunParts, IndexRunRequest } from './run-request.ts';
 import { RunChunks } from './run-chunks.ts';
+import { expectFound } from './sample-search.ts';
 import { isPublished, undoRun } from './sweep.ts';
 
 const MARK_BATCH = 2_000;
@@ -129,7 +131,7 @@ async function publishRun(
     const first = isFirst && !isEmbedding ? await read('later') : null;
     let pass = first;
     if (pass && (await hasUnembedded(store, request))) {
-      await expectPublishable(parts, request, { source, pass, chunks });
+      await expectPublishable(parts, request, { source, pass, chunks, as: 'embedding' });
       await put('embedding');
       progress.searchable();
       if (!ahead.tookAll || (await ahead.finish()).length > 0) pass = null;
@@ -140,7 +142,9 @@ async function publishRun(
     }
     pass.leaveOut(await ahead.finish());
     await markStale(store, request, { pass, chunks });
-    await expectPublishable(parts, request, { source, pass, chunks });
+    // Only a repo's first run writes rows without vectors.
+    if (isFirst) await expectVectors(store, chunks);
+    await expectPublishable(parts, request, { source, pass, chunks, as: 'committed' });
     await put('committed');
   } catch (error) {
     failing.abort(error);
@@ -160,18 +164,35 @@ interface PassDone {
   chunks: RunChunks;
 }
 
+interface Publishing extends PassDone {
+  source: ChunkSource;
+  as: 'embedding' | 'committed';
+}
+
 /** Right before the step by which searches see the rows. */
 async function expectPublishable(
-  { store }: IndexRunParts,
+  { store, space, second }: IndexRunParts,
   request: IndexRunRequest,
-  { source, pass, chunks }: PassDone & { source: ChunkSource },
+  { source, pass, chunks, as }: Publishing,
 ): Promise<void> {
   await checkCount(store, chunks);
-  if (pass.sample.length > 0) await request.checkVectors?.(pass.sample);
+  const { kept: brought } = pass.vectors;
+  if (brought.length > 0) await request.checkVectors?.(brought);
   // Before anybody sees the rows: a search would have to scan what the full-text index does not hold yet.
   await store.optimize(request.collection);
+  const sample = pass.found.kept.filter(({ key }) => chunks.isFound(key));
+  await expectFound(store, request, { sample, by: as === 'committed' ? 'text and vectors' : 'text' });
   await source.expectUnchanged();
+  // Last: the collection may have been dropped and made anew, of another space, at any time since the run began.
+  const stamp = await store.getCollection(request.collection);
+  checkSpaces(stamp, { space, secondSpace: second?.space ?? null });
   request.signal.throwIfAborted();
+}
+
+/** Somebody else may have written a row over its embedded self: an attempt at this run that has not noticed yet that it lost it. */
+async function expectVectors(store: VectorStore, chunks: RunChunks): Promise<void> {
+  if (await chunks.lacksVectors(store))
+    throw new AppError('index_failed', 'The store has lost vectors of this run; nothing was published.');
 }
 
 async function markStale(

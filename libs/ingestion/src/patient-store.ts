@@ -21,15 +21,16 @@ const PAGED_METHODS = { stamps: true, visibleRows: true, unembedded: true } sati
   true
 >;
 
-const AWAY: ReadonlySet<ErrorCode> = new Set(['store_down', 'store_busy']);
+/** Away, or until somebody has made space or given it a key that it takes: what a job has made meanwhile is kept. */
+const AWAY: ReadonlySet<ErrorCode> = new Set(['store_down', 'store_busy', 'storage_full', 'store_denied']);
 const FIRST_PAUSE_MS = 500;
 const MAX_PAUSE_MS = 15_000;
 const GROWTH = 1.7;
 
 /**
- * The store of one job: a call waits for as long as the store is away, and is then made again, so that an outage costs
+ * The store of one job: a call waits for as long as the store is away, full or refuses the key, and is then made again, so that an outage costs
  * a run no vector. Calls may be made twice: each says what the state shall be. Readings in pages begin anew, and may bring a row twice.
- * What waiting does not help (a full disk, a wrong key, another space) is thrown at once.
+ * What waiting does not help (another space, a limit of the server) is thrown at once.
  */
 export function patientStore(store: VectorStore, patience: Patience): VectorStore {
   return new Proxy(store, {

@@ -97,6 +97,10 @@ export class RunChunks {
     return this.#unembedded > 0;
   }
 
+  isFound(key: string): boolean {
+    return this.#marks.has(key, MARK.found);
+  }
+
   isVisible(key: string): boolean {
     return this.#marks.has(key, MARK.visible);
   }
@@ -134,6 +138,14 @@ export class RunChunks {
 
   #isReplaced(isFound: boolean): boolean {
     return this.#run.mode === 'full' || !isFound;
+  }
+
+  /** Whether the store holds a row without a vector for a chunk that was found. */
+  async lacksVectors(store: VectorStore): Promise<boolean> {
+    const { collection, runId } = this.#run;
+    for await (const page of store.unembedded(collection, runId))
+      if (page.some((id) => this.isFound(keyAndSuffix(id).key))) return true;
+    return false;
   }
 
   /**

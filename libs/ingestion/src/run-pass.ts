@@ -6,9 +6,11 @@ import type { ChunkSource, SourceChunk } from './chunk-source.ts';
 import type { EmbedAhead, RefusedChunk } from './embed-ahead.ts';
 import { embedHashes, type EmbeddedHashes } from './embed-hashes.ts';
 import { chunkKey } from './hash.ts';
+import { Reservoir } from './reservoir.ts';
 import type { IndexRunParts, IndexRunRequest, SpaceEmbedding, VectorSample } from './run-request.ts';
 import type { RunProgress } from './run-progress.ts';
 import type { RunChunks } from './run-chunks.ts';
+import type { SearchedChunk } from './sample-search.ts';
 
 /** A chunk that is not in the store yet. */
 interface NewChunk {
@@ -27,6 +29,8 @@ const TEXT_BATCH_CHUNKS = 1_024;
 const BATCH_CHARACTERS = 4 * 2 ** 20;
 /** Vectors made elsewhere that are compared with the model's own. */
 const SAMPLED_VECTORS = 8;
+/** Chunks that are searched for before the run is published. */
+const SEARCHED_CHUNKS = 4;
 /** While one batch is embedded, another is written and a third one chunked. */
 const BATCHES_AT_A_TIME = 3;
 
@@ -66,9 +70,10 @@ export class RunPass {
   #isFirstBatch = true;
   /** Since the store was last optimized. */
   #written = { writes: 0, rows: 0 };
-  /** Of the vectors that were made elsewhere: each as likely as any other (Vitter's algorithm R). */
-  readonly sample: VectorSample[] = [];
-  #vectors = 0;
+  /** Of the vectors that were made elsewhere. */
+  readonly vectors = new Reservoir<VectorSample>(SAMPLED_VECTORS);
+  /** Of all that is in the source. */
+  readonly found = new Reservoir<SearchedChunk>(SEARCHED_CHUNKS);
 
   constructor(
     parts: IndexRunParts,
@@ -117,7 +122,9 @@ export class RunPass {
       const where = `${chunk.path}:${chunk.startLine}`;
       throw new AppError('vectors_invalid', `The chunk of ${where} is there twice; nothing was published.`);
     }
-    if (vector) this.#sampleVector({ path: chunk.path, text: embeddedText, vector });
+    const { path, symbol, embeddedHash } = shown;
+    this.found.offer({ key, path, symbol, embeddedHash, lexical });
+    if (vector) this.vectors.offer({ path, text: embeddedText, vector });
     if (this.#isThere(key, vector !== undefined)) {
       this.#countThere(key);
       return;
@@ -165,13 +172,6 @@ export class RunPass {
     }
   }
 
-  #sampleVector(one: VectorSample): void {
-    const place =
-      this.#vectors < SAMPLED_VECTORS ? this.#vectors : Math.floor(Math.random() * (this.#vectors + 1));
-    this.#vectors += 1;
-    if (place < SAMPLED_VECTORS) this.sample[place] = one;
-  }
-
   /** Starts what has been gathered, and waits only while too much is under way. */
   async #startBatch(): Promise<void> {
     const batch = this.#batch;
@@ -192,6 +192,8 @@ export class RunPass {
   async #upsert(rows: ChunkRow[]): Promise<void> {
     const { store } = this.#parts;
     const { collection, signal } = this.#request;
+    // Somebody else may have this run by now, and have written these rows with their vectors.
+    signal.throwIfAborted();
     await store.upsertRows(collection, rows);
     this.#written.writes += 1;
     this.#written.rows += rows.length;

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
+import type { VectorStore } from '@embergate/vector-store/store.ts';
 import { watchedStore } from '@embergate/testing/watched-store.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ChunkPage, ChunkSource } from '../src/chunk-source.ts';
 import { FolderSource } from '../src/folder-source.ts';
-import { createRunBench, fakeVector, pythonFile, pythonFiles, type RunBench } from './run-bench.ts';
+import { SPACE, createRunBench, fakeVector, pythonFile, pythonFiles, type RunBench } from './run-bench.ts';
 
 /** A source in memory whose chunks bring their vectors along. */
 function chunksMadeElsewhere(count: number): ChunkSource {
@@ -49,11 +50,15 @@ describe('an index run', () => {
   it('looks for known vectors in a collection that others have filled, and not in one that is its own', async () => {
     const calls: string[] = [];
     const watched = watchedStore(bench.store, {}, (name) => calls.push(name));
+    const callsOfWrites = (): string[] => {
+      const all = calls.splice(0);
+      return all.slice(0, all.lastIndexOf('upsertRows'));
+    };
     await bench.runOn(watched, 'alone', { collection: 'new' });
-    expect(calls).not.toContain('vectorsByHash');
+    expect(callsOfWrites()).not.toContain('vectorsByHash');
     bench.embedded = [];
     await bench.runOn(watched, 'beside', { collection: 'new', repo: 'branch' });
-    expect(calls).toContain('vectorsByHash');
+    expect(callsOfWrites()).toContain('vectorsByHash');
     expect(bench.embedded).toEqual([]);
   });
 
@@ -65,6 +70,60 @@ describe('an index run', () => {
       message: 'The store holds 3 chunks where 4 were found; nothing was published.',
     });
     expect(await bench.visibleCount()).toBe(3);
+  });
+
+  type Replacing = (store: VectorStore) => Partial<VectorStore>;
+  const lost: [string, string, Replacing][] = [
+    ['full text', 'not', () => ({ searchLexical: () => Promise.resolve([]) })],
+    ['dense search', 'not', () => ({ searchDense: () => Promise.resolve([]) })],
+    [
+      'dense search',
+      'only other vectors of',
+      (store) => ({
+        searchDense: async (...search) =>
+          (await store.searchDense(...search)).map((chunk) => ({ ...chunk, score: 0.9 })),
+      }),
+    ],
+  ];
+  it.each(lost)('that %s would find %s publishes nothing and says so', async (search, _what, replacing) => {
+    await bench.tree.write({ 'src/new.py': pythonFile('fresh') });
+    await expect(bench.runOn(watchedStore(bench.store, replacing(bench.store)), 'r2')).rejects.toMatchObject({
+      code: 'index_failed',
+      message: `Of 4 chunks of this run ${search} finds 0; nothing was published.`,
+    });
+    expect(await bench.visibleCount()).toBe(3);
+  });
+
+  it('with files named like globs, from elsewhere, or without words is found all the same', async () => {
+    await bench.tree.write({ 'src/[id]*.py': pythonFile('star'), 'a/?/!.py': '1\n', '*/-': '+\n' });
+    await bench.run('r2');
+    expect(await bench.states()).toMatchObject({ r2: 'committed' });
+  });
+
+  it('publishes nothing in a collection that was made anew, of another space, meanwhile', async () => {
+    const other = { ...SPACE, revision: '2' };
+    const store = watchedStore(bench.store, {
+      getCollection: async (name) => ({ ...(await bench.store.getCollection(name)), space: other }),
+    });
+    await bench.tree.write({ 'src/new.py': pythonFile('fresh') });
+    await expect(bench.runOn(store, 'r2')).rejects.toMatchObject({ code: 'space_mismatch' });
+    expect(await bench.visibleCount()).toBe(3);
+  });
+
+  it('whose rows were written over by an attempt that had lost it publishes no row without its vector', async () => {
+    const overwritten = watchedStore(bench.store, {
+      upsertRows: async (collection, rows) => {
+        await bench.store.upsertRows(collection, rows);
+        const late = rows.map((row) => ({ ...row, vector: null }));
+        if (rows.some(({ vector }) => vector)) await bench.store.upsertRows(collection, late);
+      },
+    });
+    await expect(bench.runOn(overwritten, 'first', { repo: 'other' })).rejects.toMatchObject({
+      code: 'index_failed',
+      message: 'The store has lost vectors of this run; nothing was published.',
+    });
+    const { first } = await bench.states();
+    expect(first).toBe('embedding');
   });
 
   it('makes its collection once more where another job found it empty and dropped it as this one began', async () => {

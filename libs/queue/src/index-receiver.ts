@@ -6,7 +6,7 @@ import {
 } from '@embergate/contracts/index-job.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 import { WaitingError, Worker, type Job } from 'bullmq';
-import type { Redis } from './connection.ts';
+import { queueDown, type Redis } from './connection.ts';
 import { formatFailure } from './index-queue.ts';
 import { cancelKey, INDEX_QUEUE_NAME, KEY_PREFIX } from './names.ts';
 
@@ -22,6 +22,7 @@ export interface IndexTask {
   payload: IndexJobPayload;
   /** Aborts with an {@link AbortReason}. */
   signal: AbortSignal;
+  /** @throws AppError `storage_full`, `queue_down` */
   report: (report: IndexReport) => Promise<void>;
 }
 
@@ -115,7 +116,8 @@ export class IndexReceiver {
         payload: indexJobPayloadSchema.parse(job.data),
         signal,
         report: async (report) => {
-          if (signal.reason !== 'lost') await job.updateProgress(report);
+          if (signal.reason === 'lost') return;
+          await job.updateProgress(report).catch((cause: unknown) => Promise.reject(queueDown(cause)));
         },
       });
     } finally {

@@ -11,7 +11,7 @@ import { ChatFailure } from './chat-failure.ts';
 import { rankingPrompt } from './prompt.ts';
 import { readOrder } from './read-order.ts';
 import { WindowCost } from './window-cost.ts';
-import { depthOf, slidingWindows } from './windows.ts';
+import { depthOf, slidingWindows, WINDOW } from './windows.ts';
 
 export interface ListwiseRerankerOptions extends ChatApiOptions {
   maxPassages: number;
@@ -24,6 +24,10 @@ const LONGEST_PAUSE_MS = 15_000;
 /** Before the one request that is sent again, where the API asks for nothing else. */
 const RETRY_MS = 100;
 
+const upTo = (count: number): number[] => Array.from({ length: count }, (_, at) => at);
+const rankingOf = (order: readonly number[]): Ranking =>
+  order.map((at, rank) => ({ at, score: 1 - rank / order.length }));
+
 interface Run {
   query: string;
   passages: readonly string[];
@@ -34,9 +38,10 @@ interface Run {
 }
 
 /**
- * A language model that is shown windows of a list and names their order. As many windows as the time allows, by what they took lately, one
- * where that is not known: a shorter list, but the whole method. A list whose last window, the one in front, is not answered in time is skipped: until
- * then only passages far behind have moved.
+ * A language model that is shown windows of a list and names their order. As many windows as the time allows, by what they took lately: a
+ * shorter list, but the whole method. Where that is not known, the window in front is asked first, and the whole list after it, where there is time.
+ * A list whose last window, the one in front, is not answered in time is skipped, or left as that first window has it: until then only
+ * passages far behind have moved.
  *
  *   ready --a window failed--> resting --pause over--> ready --close()--> closed
  */
@@ -61,7 +66,9 @@ export class ListwiseReranker implements Reranker {
   async rerank(query: string, passages: readonly string[], options: RerankOptions): Promise<Ranking> {
     this.#expectReady(options.signal);
     if (passages.length === 0) return [];
-    const depth = this.#depth(Math.min(passages.length, this.maxPassages), options.until);
+    const wanted = Math.min(passages.length, this.maxPassages);
+    const isKnown = this.#cost.predictedMs !== undefined;
+    const depth = isKnown ? this.#depth(wanted, options.until) : Math.min(wanted, WINDOW);
     const timeout = AbortSignal.timeout(Math.max(0, Math.ceil(options.until - performance.now())));
     const run: Run = {
       query,
@@ -70,16 +77,8 @@ export class ListwiseReranker implements Reranker {
       signal: AbortSignal.any([timeout, this.#closing.signal, ...(options.signal ? [options.signal] : [])]),
       mayRetry: true,
     };
-    const order = Array.from({ length: depth }, (_, at) => at);
-    let answered = 0;
-    for (const { from, to } of slidingWindows(depth)) {
-      const shown = order.slice(from, to);
-      const found = await this.#askWindow(run, shown);
-      if (found) order.splice(from, shown.length, ...found.map((at) => shown[at] as number));
-      if (found) answered += 1;
-    }
-    if (answered === 0) throw new RerankSkipped('failed', `${this.name} named no order`);
-    return order.map((at, rank) => ({ at, score: 1 - rank / depth }));
+    const order = await this.#slide(run, upTo(depth));
+    return rankingOf(isKnown || wanted <= WINDOW ? order : await this.#goOn(run, order, wanted));
   }
 
   async close(): Promise<void> {
@@ -92,17 +91,47 @@ export class ListwiseReranker implements Reranker {
     if (performance.now() < this.#restsUntil) throw new RerankSkipped('away', this.#whyResting);
   }
 
+  /** @returns the passages of `order` as the model has them, its best first. */
+  async #slide(run: Run, order: readonly number[]): Promise<number[]> {
+    const sorted = [...order];
+    let answered = 0;
+    for (const { from, to } of slidingWindows(sorted.length)) {
+      const shown = sorted.slice(from, to);
+      const found = await this.#askWindow(run, shown);
+      if (found) sorted.splice(from, shown.length, ...found.map((at) => shown[at] as number));
+      if (found) answered += 1;
+    }
+    if (answered === 0) throw new RerankSkipped('failed', `${this.name} named no order`);
+    return sorted;
+  }
+
+  /** The whole list, by what its front has just taken; the front alone where that is as far as the time goes. */
+  async #goOn(run: Run, front: number[], wanted: number): Promise<number[]> {
+    const depth = Math.min(wanted, depthOf(this.#windowsUntil(run.until)));
+    if (depth <= front.length) return front;
+    try {
+      return await this.#slide(run, [...front, ...upTo(depth).slice(front.length)]);
+    } catch (error) {
+      if (error instanceof RerankSkipped && error.reason !== 'away') return front;
+      throw error;
+    }
+  }
+
+  /** Windows that can be answered by then. */
+  #windowsUntil(until: number): number {
+    const leftMs = until - performance.now();
+    return Math.max(0, Math.floor(leftMs / (this.#cost.predictedMs ?? Infinity)));
+  }
+
   /** How many passages can be ranked in time. */
   #depth(wanted: number, until: number): number {
-    const leftMs = until - performance.now();
-    const windowMs = this.#cost.predictedMs;
-    const windows = windowMs === undefined ? Number(leftMs > 0) : Math.floor(leftMs / windowMs);
-    if (windows < 1) {
-      const what =
-        windowMs === undefined ? 'no time is left' : `one window takes about ${Math.ceil(windowMs)} ms`;
-      throw new RerankSkipped('no_time', `${what}, and ${Math.max(0, Math.floor(leftMs))} ms are left`);
-    }
-    return Math.min(wanted, depthOf(windows));
+    const windows = this.#windowsUntil(until);
+    if (windows > 0) return Math.min(wanted, depthOf(windows));
+    const [windowMs, leftMs] = [this.#cost.predictedMs ?? 0, until - performance.now()];
+    throw new RerankSkipped(
+      'no_time',
+      `one window takes about ${Math.ceil(windowMs)} ms, and ${Math.max(0, Math.floor(leftMs))} ms are left`,
+    );
   }
 
   /** @returns positions within the window, best first; null where the answer names no order. */

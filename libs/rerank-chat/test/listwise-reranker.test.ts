@@ -80,16 +80,32 @@ describe('a listwise model', () => {
     expect(server.asked[0]?.path).toBe(path);
   });
 
-  it('brings the best of a hundred to the front, once it is known how long a window takes', async () => {
+  it('brings the best of a hundred to the front; the first time it looks first how long a window takes', async () => {
     const { reranker } = open();
-    // The first time one window is tried.
-    expect(await orderOf(reranker, passages(100))).toEqual([9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
+    for (const asked of [1 + 19, 1 + 19 + 19]) {
+      const order = await orderOf(reranker, passages(100));
+      expect(server.asked).toHaveLength(asked);
+      // Each window hands five on, as the method has it: the best five are in place.
+      expect(order.slice(0, 5)).toEqual([99, 98, 97, 96, 95]);
+      expect(order).toHaveLength(100);
+    }
+  });
+
+  it('of which nothing is known yet ranks the first ten where there is time for no more', async () => {
+    const { reranker } = open();
+    server.act = (response, asked) => void setTimeout(() => byWorth(response, asked), 300);
+    expect(await orderOf(reranker, passages(100), soon(900))).toEqual([9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
     expect(server.asked).toHaveLength(1);
-    const order = await orderOf(reranker, passages(100));
-    expect(server.asked).toHaveLength(1 + 19);
-    // Each window hands five on, as the method has it: the best five are in place.
-    expect(order.slice(0, 5)).toEqual([99, 98, 97, 96, 95]);
-    expect(order).toHaveLength(100);
+  });
+
+  it('that takes longer behind than in front leaves the front as it has it', async () => {
+    const { reranker } = open();
+    server.act = (response, asked) => {
+      server.act = () => undefined;
+      byWorth(response, asked);
+    };
+    expect(await orderOf(reranker, passages(100), soon(1_000))).toEqual([9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
+    expect(server.asked).toHaveLength(2);
   });
 
   it('looks at fewer passages where the time is short, and at none where it is too short', async () => {

@@ -222,7 +222,7 @@ class QdrantStore implements VectorStore {
       const [ranked] = await Promise.all([ranking, check(place)]);
       return ranked;
     };
-    return this.#calls.readVisible(collection, read, options.onAsOf);
+    return this.#calls.readVisible(collection, read, options);
   }
 
   async searchLexical(
@@ -237,7 +237,7 @@ class QdrantStore implements VectorStore {
     }
     const read = (place: string, hidden: HiddenRuns): Promise<ScoredChunk[]> =>
       chunks.rankPoints(this.#calls.reading, place, { query, using: LEXICAL, hidden, options });
-    return this.#calls.readVisible(collection, read, options.onAsOf);
+    return this.#calls.readVisible(collection, read, options);
   }
 
   readChunks(

@@ -111,6 +111,8 @@ export interface RepoCount {
 export interface SearchOptions {
   limit: number;
   filter: SearchFilter;
+  /** A run that counts as committed, whatever its record says: what searches will see, before they do. */
+  asIfCommitted?: string | undefined;
   /** Told as of which state of the collection's runs the rows were read: two searches with the same word saw the same ones published. */
   onAsOf?: (state: string) => void;
 }

@@ -21,6 +21,15 @@ export function hiddenRuns(runs: RunRecord[]): HiddenRuns {
   return { addedBy: idsOf('pending', 'cancelled'), removedBy: idsOf('committed') };
 }
 
+/** What would be hidden if that run were committed now. */
+export function asIfCommitted(hidden: HiddenRuns, runId: string | undefined): HiddenRuns {
+  if (runId === undefined) return hidden;
+  return {
+    addedBy: hidden.addedBy.filter((id) => id !== runId),
+    removedBy: [...new Set([...hidden.removedBy, runId])].sort(),
+  };
+}
+
 const wordOf = (hidden: HiddenRuns): string => JSON.stringify([hidden.addedBy, hidden.removedBy]);
 const sameHidden = (one: HiddenRuns, other: HiddenRuns): boolean => wordOf(one) === wordOf(other);
 

@@ -45,6 +45,17 @@ function describeRunsOver(stores: Stores, part: { title: string; settle: () => P
       expect(await reader.readChunks('default', { id: old.id })).toEqual([]);
     });
 
+    test('show to a search that asks for it what they will be when they are committed', async () => {
+      const { writer, reader } = stores;
+      await startReindex();
+      const how = { ...everything, asIfCommitted: 'run-1' };
+      expect(pathsOf(await reader.searchLexical('default', 'fresh old', how))).toEqual(['fresh.ts']);
+      expect(pathsOf(await reader.searchDense('default', vectorOf(1), how))).toEqual(['fresh.ts', 'kept.ts']);
+      expect(await visiblePaths(stores)).toEqual(['kept.ts', 'old.ts']);
+      await writer.putRun(run('run-1', 'committed'));
+      expect(pathsOf(await reader.searchLexical('default', 'fresh old', how))).toEqual(['fresh.ts']);
+    });
+
     test('are told by searches: both kinds say one word while nothing is published, and another one after', async () => {
       const { writer, reader } = stores;
       await startReindex();
