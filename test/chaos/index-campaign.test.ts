@@ -12,6 +12,7 @@ it('index runs in which every process is killed with -9: the rows of an undistur
   const findings = await runIndexCampaign({
     startRedis: (where) => startRedisServer({ ...where, binary: inject('redisServer'), log }),
     modelDir: inject('modelDir'),
+    qdrantBinary: null,
     points: 1,
     kinds: KILLS.filter(({ kind }) => KINDS.includes(kind)),
     seed: 7,

@@ -3,7 +3,9 @@ import { eventually } from '@embergate/testing/eventually.ts';
 import type { StartRedis } from '@embergate/testing/kept-redis.ts';
 import { RunningCluster } from '@embergate/testing/running-cluster.ts';
 import { temporaryFolder } from '@embergate/testing/running-embergate.ts';
+import { QdrantServer } from '@embergate/testing/qdrant-server.ts';
 import { createLanceDbStore } from '@embergate/vector-store-lancedb/lancedb-store.ts';
+import { createQdrantStore } from '@embergate/vector-store-qdrant/qdrant-store.ts';
 import type { SampledRow, VectorStore } from '@embergate/vector-store/store.ts';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -11,13 +13,16 @@ import { seededRandom, shuffled, type Random } from '../campaign/random.ts';
 import { embeddedTexts } from './embedded-count.ts';
 import type { Kill } from './kills.ts';
 import { isShared, writeProjects, type ProjectState } from './projects.ts';
-import { SearchWatch, type SearchCounts, type Seen } from './search-watch.ts';
+import { roundOf, type Round } from './rounds.ts';
+import { SearchWatch, type SearchCounts } from './search-watch.ts';
 import { describeRun, embeddedTwice, type DisturbedRun, type Struck } from './disturbed-run.ts';
 import { compareRows, embeddedRowsOfRun, visibleRows } from './stored-rows.ts';
 
 export interface IndexCampaignOptions {
   startRedis: StartRedis;
   modelDir: string;
+  /** Path of a Qdrant server to run on; null: LanceDB. */
+  qdrantBinary: string | null;
   /** Times that each process is killed. */
   points: number;
   /** Which ones; default: all. */
@@ -39,14 +44,6 @@ export interface IndexFindings {
   orphans: string[];
 }
 
-interface Round {
-  name: string;
-  collection: string;
-  mode: 'incremental' | 'full';
-  from: Seen;
-  to: ProjectState;
-}
-
 const REPO = 'project';
 const POLL_MS = 50;
 const JOB_TIMEOUT_MS = 240_000;
@@ -58,22 +55,27 @@ const DOUBLE_SHARE = 0.2;
 
 /** Index runs on real processes of which each is killed again and again; afterwards every row is compared. */
 export async function runIndexCampaign(options: IndexCampaignOptions): Promise<IndexFindings> {
-  const { startRedis, modelDir, files, say } = options;
+  const { startRedis, modelDir, qdrantBinary: binary, files, say } = options;
   const source = await temporaryFolder('project');
+  const qdrant =
+    binary === null ? null : await QdrantServer.start({ binary, folder: join(source.path, 'qdrant') });
   const cluster = await RunningCluster.start({
     startRedis,
     modelDir,
     tiers: ['cpu'],
     gateways: 1,
     restartDelayMs: 200,
+    ...(qdrant && { env: { QDRANT_URL: qdrant.url } }),
     workerEnv: { cpu: { LOG_LEVEL: 'debug' } },
   });
   let store: VectorStore | undefined;
   let orphans: string[] = ['the cluster was not stopped'];
   try {
-    store = await createLanceDbStore({ path: cluster.lanceDbPath });
+    store = qdrant
+      ? createQdrantStore({ url: qdrant.url })
+      : await createLanceDbStore({ path: cluster.lanceDbPath });
     const folders = await writeProjects(source.path, files);
-    const campaign = new IndexCampaign(cluster, { ...options, folders, store });
+    const campaign = new IndexCampaign(cluster, { ...options, folders, store, qdrant });
     const findings = await campaign.run();
     say('stopping');
     orphans = (await cluster.stop({ keepFolder: true })).map(({ pid, command }) => `${pid} ${command}`);
@@ -82,11 +84,16 @@ export async function runIndexCampaign(options: IndexCampaignOptions): Promise<I
     await store?.close();
     if (orphans.length > 0) await cluster.stop({ keepFolder: true });
     await cluster.removeFolder();
+    await qdrant?.kill();
     await source.remove();
   }
 }
 
-type Parts = IndexCampaignOptions & { folders: Record<ProjectState, string>; store: VectorStore };
+type Parts = IndexCampaignOptions & {
+  folders: Record<ProjectState, string>;
+  store: VectorStore;
+  qdrant: QdrantServer | null;
+};
 
 class IndexCampaign {
   readonly #cluster: RunningCluster;
@@ -195,7 +202,7 @@ class IndexCampaign {
     const job = await this.#look(run.runId);
     const stored = await embeddedRowsOfRun(this.#parts.store, { ...run, repo: REPO });
     await eventually(`the ${kill.kind} is there to be killed`, async () => {
-      await kill.strike(this.#cluster);
+      await this.#watch.during(kill.kind, () => kill.strike(this.#cluster, this.#parts.qdrant));
       return true;
     });
     const { embedded = 0, reused = 0, total } = job?.progress ?? {};
@@ -274,15 +281,4 @@ class IndexCampaign {
   #needed({ to, from, mode }: Round): number {
     return from === 'nothing' || mode === 'full' ? this.#rowsOf(to).length : this.#ownRows(to);
   }
-}
-
-/** A first run into a new collection, a changed project, a full run back; then the next collection. */
-function roundOf(n: number): Round {
-  const collection = `disturbed-${Math.floor(n / 3)}`;
-  const rounds = [
-    { name: 'first', mode: 'incremental', from: 'nothing', to: 'before' },
-    { name: 'changed', mode: 'incremental', from: 'before', to: 'after' },
-    { name: 'full', mode: 'full', from: 'after', to: 'before' },
-  ] as const;
-  return { ...(rounds[n % 3] as (typeof rounds)[number]), collection };
 }

@@ -38,7 +38,7 @@ export function indexReportText(findings: IndexFindings): string {
     `rows compared: ${sum(({ rows }) => rows.rows)}`,
     `texts: ${sum(({ needed }) => needed)} needed, ${sum(({ embedded }) => embedded)} embedded; ` +
       `${(sum(({ embedded, needed }) => embedded - needed) / Math.max(1, struck.length)).toFixed(0)} more a kill`,
-    `searches: ${searches.answered} answered, ${searches.unreachable} while no gateway was there, ${searches.failed.length} failed, ` +
+    `searches: ${searches.answered} answered, ${searches.unreachable} while no gateway was there, ${searches.storeAway} while no store was, ${searches.failed.length} failed, ` +
       `${searches.wrong.length} that saw what they must not`,
     ...(broken.length === 0 ? ['all bounds hold'] : ['BROKEN', ...broken.map((what) => `  ${what}`)]),
   ].join('\n');

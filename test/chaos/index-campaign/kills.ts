@@ -1,4 +1,5 @@
 import { signalIfThere } from '@embergate/testing/frozen-processes.ts';
+import type { QdrantServer } from '@embergate/testing/qdrant-server.ts';
 import type { RunningCluster } from '@embergate/testing/running-cluster.ts';
 
 export interface Kill {
@@ -6,7 +7,7 @@ export interface Kill {
   /** Texts that may have to be embedded once more because of it: those under way, and no others. */
   inFlightTexts: number;
   /** Kills the process with -9; resolves when it has been started again. */
-  strike: (cluster: RunningCluster) => Promise<void>;
+  strike: (cluster: RunningCluster, qdrant: QdrantServer | null) => Promise<void>;
 }
 
 /** As the indexer has it: batches of 256 chunks of which three are under way, and jobs of 64 texts of which four are. */
@@ -29,3 +30,13 @@ export const KILLS: readonly Kill[] = [
   // Its lock may be lost, and then the run begins anew from what is stored.
   { kind: 'queue', inFlightTexts: BATCHES + JOBS, strike: ({ redis }) => redis.restart() },
 ];
+
+/** Of a campaign on Qdrant: what was to be written is written when it is back. */
+export const STORE_KILL: Kill = {
+  kind: 'store',
+  inFlightTexts: 0,
+  strike: async (_cluster, qdrant) => {
+    await qdrant?.kill();
+    await qdrant?.start();
+  },
+};

@@ -12,6 +12,8 @@ export interface SearchCounts {
   answered: number;
   /** While the gateway was being started again: nobody was there to answer. */
   unreachable: number;
+  /** While the store was being started again. */
+  storeAway: number;
   failed: string[];
   /** States in an order that no publication explains. */
   wrong: string[];
@@ -33,16 +35,30 @@ const REST_MS = 50;
  * store itself, where every row of a state must be found or none. Old, then new, and never old again.
  */
 export class SearchWatch {
-  readonly counts: SearchCounts = { answered: 0, unreachable: 0, failed: [], wrong: [] };
+  readonly counts: SearchCounts = { answered: 0, unreachable: 0, storeAway: 0, failed: [], wrong: [] };
   readonly #cluster: RunningCluster;
   readonly #store: VectorStore;
   #watched: Watched | undefined;
   #latest: Seen | undefined;
   #loop: Promise<void> | undefined;
+  #storeAway = { since: Infinity, until: -Infinity };
 
   constructor(cluster: RunningCluster, store: VectorStore) {
     this.#cluster = cluster;
     this.#store = store;
+  }
+
+  /** Searches that meet what is being killed meanwhile may fail by that. */
+  async during(kind: string, strike: () => Promise<void>): Promise<void> {
+    if (kind !== 'store') return strike();
+    this.#storeAway = { since: performance.now(), until: Infinity };
+    await strike();
+    this.#storeAway.until = performance.now();
+  }
+
+  #isStoreAway(error: unknown, startedAt: number): boolean {
+    const { since, until } = this.#storeAway;
+    return toAppError(error).code === 'store_down' && startedAt <= until && performance.now() >= since;
   }
 
   begin(watched: Watched): void {
@@ -85,6 +101,7 @@ export class SearchWatch {
 
   async #throughGateway(collection: string, mode: 'lexical' | 'hybrid'): Promise<Seen | undefined> {
     const query = Object.values(MARKER).join(' ');
+    const startedAt = performance.now();
     try {
       const { results } = await (this.#cluster.clients[0] as { search: SearchCall }).search({
         query,
@@ -99,12 +116,14 @@ export class SearchWatch {
       const { code, message } = toAppError(error);
       if (code === 'collection_not_found') return 'nothing';
       if (code === 'gateway_unreachable') this.counts.unreachable += 1;
+      else if (this.#isStoreAway(error, startedAt)) this.counts.storeAway += 1;
       else this.counts.failed.push(`${code}: ${message}`);
       return undefined;
     }
   }
 
-  async #inStore({ collection, counts }: Watched): Promise<Seen> {
+  async #inStore({ collection, counts }: Watched): Promise<Seen | undefined> {
+    const startedAt = performance.now();
     try {
       const words = lexicalText(Object.values(MARKER).join(' '));
       const found = await this.#store.searchLexical(collection, words, { limit: ALL, filter: {} });
@@ -112,6 +131,7 @@ export class SearchWatch {
       return seen === 'before' || seen === 'after' ? (found.length === counts[seen] ? seen : 'mixed') : seen;
     } catch (error) {
       if (toAppError(error).code === 'collection_not_found') return 'nothing';
+      if (this.#isStoreAway(error, startedAt)) return undefined;
       throw error;
     }
   }
