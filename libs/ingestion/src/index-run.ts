@@ -181,11 +181,14 @@ async function expectPublishable(
   // Before anybody sees the rows: a search would have to scan what the full-text index does not hold yet.
   await store.optimize(request.collection);
   const sample = pass.found.kept.filter(({ key }) => chunks.isFound(key));
-  await expectFound(store, request, { sample, by: as === 'committed' ? 'text and vectors' : 'text' });
-  await source.expectUnchanged();
-  // Last: the collection may have been dropped and made anew, of another space, at any time since the run began.
-  const stamp = await store.getCollection(request.collection);
+  const by = as === 'committed' ? 'text and vectors' : 'text';
+  // The collection may have been dropped and made anew, of another space, at any time since the run began.
+  const [stamp] = await Promise.all([
+    store.getCollection(request.collection),
+    expectFound(store, request, { sample, by }),
+  ]);
   checkSpaces(stamp, { space, secondSpace: second?.space ?? null });
+  await source.expectUnchanged();
   request.signal.throwIfAborted();
 }
 

@@ -1,7 +1,7 @@
 import { AppError } from '@embergate/contracts/errors.ts';
 import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
 import { indexablePart, parsePathGlob } from '@embergate/vector-store/path-glob.ts';
-import type { ChunkVectors, DenseSearchOptions, VectorStore } from '@embergate/vector-store/store.ts';
+import type { DenseSearchOptions, VectorStore } from '@embergate/vector-store/store.ts';
 import type { IndexRunRequest } from './run-request.ts';
 
 /** What is asked for before a run is published. */
@@ -35,24 +35,29 @@ export async function expectFound(
     filter: indexablePart(parsePathGlob(path)).path === path ? { repo: [repo], path } : { repo: [repo] },
     asIfCommitted: runId,
   });
-  const byText = async ({ path, query }: { path: string; query: string }): Promise<boolean> =>
-    (await store.searchLexical(collection, query, within(path))).length > 0;
-  const queries = sample
-    .filter(({ lexical }) => lexical)
-    .map(({ path, symbol }) => ({ path, query: lexicalText(`${path} ${symbol}`) }))
-    .filter(({ query }) => query !== '');
-  expectMost('full text', await Promise.all(queries.map(byText)));
-  if (by === 'text') return;
-  const hashes = [...new Set(sample.map(({ embeddedHash }) => embeddedHash))];
-  const known =
-    hashes.length === 0 ? new Map<string, ChunkVectors>() : await store.vectorsByHash(collection, hashes);
-  const byVector = async ({ path, embeddedHash }: SearchedChunk): Promise<boolean> => {
-    const vector = known.get(embeddedHash)?.vector;
-    if (!vector) return false;
-    const [nearest] = await store.searchDense(collection, vector, within(path));
-    return nearest !== undefined && nearest.score >= LEAST_COSINE;
+  const byText = async (): Promise<void> => {
+    const queries = sample
+      .filter(({ lexical }) => lexical)
+      .map(({ path, symbol }) => ({ path, query: lexicalText(`${path} ${symbol}`) }))
+      .filter(({ query }) => query !== '');
+    const found = queries.map(({ path, query }) => store.searchLexical(collection, query, within(path)));
+    expectMost(
+      'full text',
+      (await Promise.all(found)).map(({ length }) => length > 0),
+    );
   };
-  expectMost('dense search', await Promise.all(sample.map(byVector)));
+  const byVector = async (): Promise<void> => {
+    const hashes = [...new Set(sample.map(({ embeddedHash }) => embeddedHash))];
+    const known = await store.vectorsByHash(collection, hashes);
+    const found = sample.map(async ({ path, embeddedHash }) => {
+      const vector = known.get(embeddedHash)?.vector;
+      const [nearest] = vector ? await store.searchDense(collection, vector, within(path)) : [];
+      return nearest !== undefined && nearest.score >= LEAST_COSINE;
+    });
+    expectMost('dense search', await Promise.all(found));
+  };
+  if (sample.length === 0) return;
+  await Promise.all([byText(), by === 'text' ? undefined : byVector()]);
 }
 
 function expectMost(search: string, found: readonly boolean[]): void {
