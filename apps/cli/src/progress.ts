@@ -3,6 +3,8 @@ import cliProgress from 'cli-progress';
 import { clearLine, cursorTo } from 'node:readline';
 
 const LINE_INTERVAL_MS = 5_000;
+/** What cli-progress sets when a bar begins. */
+const [WRAP, NO_WRAP, SAVE_CURSOR] = ['\x1b[?7h', '\x1b[?7l', '\x1b7'];
 
 export interface ProgressView {
   show: (job: IndexJob) => void;
@@ -49,10 +51,11 @@ function barView(stream: NodeJS.WriteStream): ProgressView {
       bar.update(done, payload);
     },
     note: (line) => {
-      // In the bar's place, which is drawn anew below it.
+      if (!started) return void stream.write(`${line}\n`);
+      // In the bar's place, which is drawn anew below it, and whose end returns to where the cursor was when it began.
       clearLine(stream, 0);
       cursorTo(stream, 0);
-      stream.write(`${line}\n`);
+      stream.write(`${WRAP}${line}\n${NO_WRAP}${SAVE_CURSOR}`);
     },
     end: () => {
       if (started) bar.stop();

@@ -20,8 +20,8 @@ describe('index jobs over a real queue', () => {
     mode: 'incremental',
   } as const;
 
-  async function indexQueue(): Promise<IndexQueue> {
-    const made = new IndexQueue(await queue.connect('fail-fast'));
+  async function indexQueue(keep?: { count: number; days: number }): Promise<IndexQueue> {
+    const made = new IndexQueue(await queue.connect('fail-fast'), keep);
     queue.afterwards(() => made.close());
     return made;
   }
@@ -102,6 +102,37 @@ describe('index jobs over a real queue', () => {
     await done.promise;
     const first = ['many-0', 'one', 'other-0', 'many-1', 'other-1', 'two', 'many-2', 'many-3'];
     expect(order).toEqual([...first, 'a', 'again', 'b']);
+  });
+
+  it('an indexer works on as many at a time as it may, and leaves the others to another one', async () => {
+    const jobs = await indexQueue();
+    for (let n = 0; n < 6; n++) await jobs.add({ ...payload, repo: `repo-${n}` });
+    const release = Promise.withResolvers<void>();
+    let [held, others] = [0, 0];
+    await indexer(async () => {
+      held += 1;
+      await release.promise;
+    }, 2);
+    await eventually('it has two jobs', () => held === 2);
+    await indexer(async () => void (others += 1));
+    await eventually('the other one has done the rest', () => others === 4);
+    expect(held).toBe(2);
+    release.resolve();
+  });
+
+  it('of jobs that have ended the last ones are shown, as many as are kept', async () => {
+    const jobs = await indexQueue({ count: 2, days: 1 });
+    await indexer(({ payload: { repo } }) =>
+      repo === 'bad' ? Promise.reject(new AppError('git_failed', 'no')) : Promise.resolve(),
+    );
+    for (const repo of ['one', 'two', 'three']) {
+      const { id } = await jobs.add({ ...payload, repo });
+      await eventually('the job has ended', async () => (await jobs.get(id)).state === 'completed');
+    }
+    const { id } = await jobs.add({ ...payload, repo: 'bad' });
+    await eventually('the job has failed', async () => (await jobs.get(id)).state === 'failed');
+    const kept = (await jobs.list(10)).map(({ repo }) => repo).sort();
+    expect(kept).toEqual(['bad', 'three', 'two']);
   });
 
   it('a job that failed says why, and may be tried again', async () => {
