@@ -29,6 +29,8 @@ function barView(stream: NodeJS.WriteStream): ProgressView {
       hideCursor: true,
       clearOnComplete: false,
       stopOnComplete: false,
+      // Also when nothing has changed: a line may have taken its place.
+      forceRedraw: true,
     },
     cliProgress.Presets.shades_classic,
   );

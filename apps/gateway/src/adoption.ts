@@ -39,6 +39,7 @@ const SHOWN_CHARACTERS = 400;
 const EXAMPLE_CHARACTERS = 120;
 /** Each becomes an index job. */
 const MAX_REPOS = 200;
+
 /**
  * Looks at somebody else's collection: which payload field says what, and whether its vectors may be of this deployment's
  * space, by their dimensions, their lengths, and the vectors that its own model makes of some of the texts.

@@ -1,7 +1,7 @@
 import { toAppError } from '@embergate/contracts/errors.ts';
 import { emptyProgress, type IndexReport } from '@embergate/contracts/index-job.ts';
 import { moveCollection } from '@embergate/ingestion/move-collection.ts';
-import { patientStore } from '@embergate/ingestion/patient-store.ts';
+import { patientStore, STORE_AWAY } from '@embergate/ingestion/patient-store.ts';
 import type { ProgressListener } from '@embergate/ingestion/run-progress.ts';
 import type { Logger } from '@embergate/platform/logs.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
@@ -80,7 +80,7 @@ async function undone(
   try {
     return await work.undo();
   } catch (why) {
-    if (telling.isPublishing() || !toAppError(why).kind.retryable) throw why;
+    if (telling.isPublishing() || !STORE_AWAY.has(toAppError(why).code)) throw why;
     log.warn({ err: why, jobId }, 'what the cancelled job wrote is left to the sweep');
     return true;
   }
@@ -88,6 +88,8 @@ async function undone(
 
 /** Between two tries to tell a queue that cannot keep it now. */
 const TELL_AGAIN_MS = 500;
+/** That a job was cancelled; the process may be about to stop. */
+const LAST_WORD_TRIES = 10;
 
 function tellingOf(log: Logger, { jobId, signal, report }: IndexTask): Telling {
   let last: IndexReport = {
@@ -99,13 +101,14 @@ function tellingOf(log: Logger, { jobId, signal, report }: IndexTask): Telling {
   };
   const tell = async (change: Partial<IndexReport>): Promise<void> => {
     last = { ...last, ...change };
-    for (;;) {
+    for (let tries = 1; ; tries++) {
       try {
         return await report(last);
       } catch (error) {
         // A queue whose disk is full keeps nothing now, and has forgotten nothing: the work may go on as soon as it does.
-        if (!toAppError(error).kind.retryable || signal.aborted) throw error;
-        await delay(TELL_AGAIN_MS, undefined, { signal }).catch(() => undefined);
+        const isOver = signal.aborted && (signal.reason !== 'cancelled' || tries >= LAST_WORD_TRIES);
+        if (!toAppError(error).kind.retryable || isOver) throw error;
+        await delay(TELL_AGAIN_MS);
       }
     }
   };
@@ -129,11 +132,13 @@ function tellingOf(log: Logger, { jobId, signal, report }: IndexTask): Telling {
 /** The store of a job's work: while it is away the job waits, and says so. */
 const waitingStore = (
   { store, log }: IndexJobParts,
-  { jobId, signal }: IndexTask,
+  { jobId, signal, payload: { source } }: IndexTask,
   { onWaiting }: Telling,
 ): VectorStore =>
   patientStore(store, {
     signal,
+    // What fills the disk may be the copy that a move makes: it gives the space back.
+    waitsForSpace: source.type !== 'collection',
     onWaiting: (failure) => {
       if (failure) log.warn({ err: failure, jobId }, 'the job waits for the vector store');
       else log.info({ jobId }, 'the vector store answers again');

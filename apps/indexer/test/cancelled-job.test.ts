@@ -1,4 +1,4 @@
-import { AppError } from '@embergate/contracts/errors.ts';
+import { AppError, type ErrorCode } from '@embergate/contracts/errors.ts';
 import type { IndexReport } from '@embergate/contracts/index-job.ts';
 import { abandonOrphans, sweep, sweepSuccessors } from '@embergate/ingestion/sweep.ts';
 import { createLogger } from '@embergate/platform/logs.ts';
@@ -32,15 +32,18 @@ describe('a job that is cancelled while the store is away', () => {
   });
 
   /** @returns what the job said last. */
-  async function cancelWhileAway(source: object): Promise<IndexReport | undefined> {
-    const away = () => Promise.reject(new AppError('store_down', 'away'));
+  async function cancelWhileAway(
+    source: object,
+    later: ErrorCode = 'store_down',
+  ): Promise<IndexReport | undefined> {
+    const cancel = new AbortController();
+    const away = () => Promise.reject(new AppError(cancel.signal.aborted ? later : 'store_down', 'away'));
     const gone = watchedStore(store, {
       getCollection: away,
       listRuns: away,
       dropSuccessor: away,
       createSuccessor: away,
     });
-    const cancel = new AbortController();
     const said: IndexReport[] = [];
     const task = {
       jobId: JOB,
@@ -76,6 +79,15 @@ describe('a job that is cancelled while the store is away', () => {
     expect(left).toMatchObject(Array(2).fill({ addedBy: 'run-0', removedBy: null }));
     expect((await store.listRuns('default')).map(({ id }) => id)).toEqual(['run-0']);
   });
+
+  it.each(['store_denied', 'storage_full'] as const)(
+    'ends as cancelled also where the store says %s',
+    async (code) => {
+      await store.putRun(run(JOB, 'pending'));
+      const last = await cancelWhileAway({ type: 'directory', path: '/code' }, code);
+      expect(last).toMatchObject({ state: 'cancelled' });
+    },
+  );
 
   it('and moves its collection ends as cancelled too, and the copy goes', async () => {
     await store.createSuccessor('default', JOB, { space, secondSpace: null });

@@ -103,7 +103,8 @@ describe('bulk work beside queries', () => {
   it('is over: the processes end, and others come with the next', async () => {
     await model.close();
     queries = await OnnxBackend.create(options);
-    model = create({ windowMs: 200 });
+    // Long enough for the second one to start before the first one is idle for as long, also on a busy machine.
+    model = create({ windowMs: 3_000 });
     await model.embed(texts(1), bulk);
     await bothThere();
     const all = pids();

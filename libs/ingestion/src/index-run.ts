@@ -3,6 +3,7 @@ import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { existingCollection } from '@embergate/vector-store/existing-collection.ts';
 import { checkSpaces } from '@embergate/vector-store/spaces.ts';
 import type { RunRecord, RunState, VectorStore } from '@embergate/vector-store/store.ts';
+import { allEnded } from './all-ended.ts';
 import type { ChunkSource } from './chunk-source.ts';
 import { EmbedAhead } from './embed-ahead.ts';
 import { RunPass } from './run-pass.ts';
@@ -19,7 +20,7 @@ const MAKE_ATTEMPTS = 3;
 /**
  * One indexing of one source into one repo of a collection.
  *
- *   (none) --putRun--> pending --rows added, rows marked, counts checked--> committed --sweep--> swept
+ *   (none) --putRun--> pending --rows added, rows marked, all checked--> committed --sweep--> swept
  *                         |                                                    |
  *                         +--first run of a repo: rows without vectors--> embedding: full text sees all, dense search what has a vector
  *
@@ -180,14 +181,13 @@ async function expectPublishable(
   if (brought.length > 0) await request.checkVectors?.(brought);
   // Before anybody sees the rows: a search would have to scan what the full-text index does not hold yet.
   await store.optimize(request.collection);
-  const sample = pass.found.kept.filter(({ key }) => chunks.isFound(key));
+  const sample = pass.searched().filter(({ key }) => chunks.isFound(key));
   const by = as === 'committed' ? 'text and vectors' : 'text';
   // The collection may have been dropped and made anew, of another space, at any time since the run began.
-  const [stamp] = await Promise.all([
-    store.getCollection(request.collection),
-    expectFound(store, request, { sample, by }),
-  ]);
-  checkSpaces(stamp, { space, secondSpace: second?.space ?? null });
+  const isOfSpace = store
+    .getCollection(request.collection)
+    .then((stamp) => checkSpaces(stamp, { space, secondSpace: second?.space ?? null }));
+  await allEnded([isOfSpace, expectFound(store, request, { sample, by })]);
   await source.expectUnchanged();
   request.signal.throwIfAborted();
 }

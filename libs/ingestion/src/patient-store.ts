@@ -7,6 +7,8 @@ export interface Patience {
   signal: AbortSignal;
   /** Told when a wait begins, with what the store said, and when the store answers again. */
   onWaiting: (failure: AppError | null) => void;
+  /** False where a full store is a failure. Default: true. */
+  waitsForSpace?: boolean;
   firstPauseMs?: number;
 }
 
@@ -21,18 +23,29 @@ const PAGED_METHODS = { stamps: true, visibleRows: true, unembedded: true } sati
   true
 >;
 
-/** Away, or until somebody has made space or given it a key that it takes: what a job has made meanwhile is kept. */
-const AWAY: ReadonlySet<ErrorCode> = new Set(['store_down', 'store_busy', 'storage_full', 'store_denied']);
+/** What somebody mends while the store has all that was written: an outage, a full disk, a key that it took before. */
+export const STORE_AWAY: ReadonlySet<ErrorCode> = new Set([
+  'store_down',
+  'store_busy',
+  'storage_full',
+  'store_denied',
+]);
 const FIRST_PAUSE_MS = 500;
 const MAX_PAUSE_MS = 15_000;
 const GROWTH = 1.7;
 
 /**
- * The store of one job: a call waits for as long as the store is away, full or refuses the key, and is then made again, so that an outage costs
+ * The store of one job: a call waits for as long as the store is away, full, or refuses a key that has written before, and is then made again, so that an outage costs
  * a run no vector. Calls may be made twice: each says what the state shall be. Readings in pages begin anew, and may bring a row twice.
  * What waiting does not help (another space, a limit of the server) is thrown at once.
  */
 export function patientStore(store: VectorStore, patience: Patience): VectorStore {
+  let hasWritten = false;
+  const waitsFor = (code: ErrorCode): boolean => {
+    if (code === 'storage_full') return patience.waitsForSpace ?? true;
+    return STORE_AWAY.has(code) && (code !== 'store_denied' || hasWritten);
+  };
+  const how = { ...patience, waitsFor };
   return new Proxy(store, {
     get(target, name) {
       const member: unknown = Reflect.get(target, name, target);
@@ -40,14 +53,19 @@ export function patientStore(store: VectorStore, patience: Patience): VectorStor
       return (...args: unknown[]) => {
         const call = (): unknown => Reflect.apply(member, target, args);
         return Object.hasOwn(PAGED_METHODS, name)
-          ? patientPages(call as () => AsyncIterable<unknown>, patience)
-          : patiently(call as () => Promise<unknown>, patience);
+          ? patientPages(call as () => AsyncIterable<unknown>, how)
+          : patiently(call as () => Promise<unknown>, how).then((answer) => {
+              hasWritten ||= name === 'upsertRows';
+              return answer;
+            });
       };
     },
   });
 }
 
-async function patiently<T>(call: () => Promise<T>, patience: Patience): Promise<T> {
+type How = Patience & { waitsFor: (code: ErrorCode) => boolean };
+
+async function patiently<T>(call: () => Promise<T>, patience: How): Promise<T> {
   let pauseMs = patience.firstPauseMs ?? FIRST_PAUSE_MS;
   let waiting = false;
   for (;;) {
@@ -57,7 +75,7 @@ async function patiently<T>(call: () => Promise<T>, patience: Patience): Promise
       return answer;
     } catch (thrown) {
       const error = toAppError(thrown);
-      if (!AWAY.has(error.code) || patience.signal.aborted) throw thrown;
+      if (!patience.waitsFor(error.code) || patience.signal.aborted) throw thrown;
       if (!waiting) patience.onWaiting(error);
       waiting = true;
       await delay(Math.max(pauseMs, error.details.retryAfterMs ?? 0), undefined, { signal: patience.signal });
@@ -68,7 +86,7 @@ async function patiently<T>(call: () => Promise<T>, patience: Patience): Promise
 
 async function* patientPages<Page>(
   open: () => AsyncIterable<Page>,
-  patience: Patience,
+  patience: How,
 ): AsyncGenerator<Page, void, undefined> {
   let pages = open()[Symbol.asyncIterator]();
   const next = async (): Promise<IteratorResult<Page>> => {

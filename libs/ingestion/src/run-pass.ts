@@ -72,8 +72,8 @@ export class RunPass {
   #written = { writes: 0, rows: 0 };
   /** Of the vectors that were made elsewhere. */
   readonly vectors = new Reservoir<VectorSample>(SAMPLED_VECTORS);
-  /** Of all that is in the source. */
-  readonly found = new Reservoir<SearchedChunk>(SEARCHED_CHUNKS);
+  readonly #found = new Reservoir<SearchedChunk>(SEARCHED_CHUNKS);
+  readonly #added = new Reservoir<SearchedChunk>(SEARCHED_CHUNKS);
 
   constructor(
     parts: IndexRunParts,
@@ -123,12 +123,14 @@ export class RunPass {
       throw new AppError('vectors_invalid', `The chunk of ${where} is there twice; nothing was published.`);
     }
     const { path, symbol, embeddedHash } = shown;
-    this.found.offer({ key, path, symbol, embeddedHash, lexical });
+    const searched = { key, path, symbol, text: chunk.text, embeddedHash, lexical };
+    this.#found.offer(searched);
     if (vector) this.vectors.offer({ path, text: embeddedText, vector });
     if (this.#isThere(key, vector !== undefined)) {
       this.#countThere(key);
       return;
     }
+    this.#added.offer(searched);
     this.#batch.push({
       key,
       text: embeddedText,
@@ -162,6 +164,11 @@ export class RunPass {
     } else if (!this.#chunks.isAhead(key)) {
       this.progress.reused(1);
     }
+  }
+
+  /** Some of what is in the source, and some of what this reading has added. */
+  searched(): SearchedChunk[] {
+    return [...new Set([...this.#added.kept, ...this.#found.kept])];
   }
 
   /** What the model refuses is not stored: all other chunks are worth having without it. */

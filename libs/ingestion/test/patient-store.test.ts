@@ -38,7 +38,7 @@ describe('a run whose store goes away', () => {
   const run = (store: VectorStore, runId: string, signal = new AbortController().signal): Promise<void> =>
     bench.runOn(store, runId, { signal });
 
-  const outages = ['store_down', 'storage_full', 'store_denied'] as const;
+  const outages = ['store_down', 'storage_full'] as const;
   it.each(outages)('waits while it says %s, goes on where it was, and embeds nothing twice', async (code) => {
     const waits: (string | null)[] = [];
     const store = patientStore(flaky(bench.store, code), {
@@ -53,7 +53,35 @@ describe('a run whose store goes away', () => {
     expect(waits.filter((said) => said === null)).toHaveLength(waits.length / 2);
   });
 
-  it.each(['space_mismatch', 'collection_foreign', 'store_refused'] as const)(
+  it('waits while a key is refused that has written before', async () => {
+    let writes = 0;
+    const waits: (string | null)[] = [];
+    const rotated = watchedStore(bench.store, {
+      upsertRows: async (collection, rows) => {
+        if (++writes === 2) throw new AppError('store_denied', 'not this key');
+        await bench.store.upsertRows(collection, rows);
+      },
+    });
+    const store = patientStore(rotated, {
+      signal: new AbortController().signal,
+      onWaiting: (failure) => waits.push(failure?.code ?? null),
+      firstPauseMs: 1,
+    });
+    await run(store, 'one');
+    expect(waits).toEqual(['store_denied', null]);
+    expect(await bench.visibleCount()).toBe(40);
+  });
+
+  it('is not waited for without space where what takes it is a copy that can be given up', async () => {
+    const store = patientStore(flaky(bench.store, 'storage_full'), {
+      signal: new AbortController().signal,
+      onWaiting: () => expect.unreachable(),
+      waitsForSpace: false,
+    });
+    await expect(run(store, 'one')).rejects.toMatchObject({ code: 'storage_full' });
+  });
+
+  it.each(['store_denied', 'space_mismatch', 'collection_foreign', 'store_refused'] as const)(
     'ends at once with %s, which no waiting helps',
     async (code) => {
       const store = patientStore(flaky(bench.store, code), {

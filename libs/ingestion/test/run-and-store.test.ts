@@ -78,10 +78,10 @@ describe('an index run', () => {
     ['dense search', 'not', () => ({ searchDense: () => Promise.resolve([]) })],
     [
       'dense search',
-      'only other vectors of',
+      'only other chunks of',
       (store) => ({
         searchDense: async (...search) =>
-          (await store.searchDense(...search)).map((chunk) => ({ ...chunk, score: 0.9 })),
+          (await store.searchDense(...search)).map((chunk) => ({ ...chunk, id: 'x', text: 'another' })),
       }),
     ],
   ];
@@ -92,6 +92,25 @@ describe('an index run', () => {
       message: `Of 4 chunks of this run ${search} finds 0; nothing was published.`,
     });
     expect(await bench.visibleCount()).toBe(3);
+  });
+
+  it('that makes other vectors of the same texts than before is published, whichever of them a look-up finds', async () => {
+    const turned = watchedStore(bench.store, {
+      upsertRows: (collection, rows) =>
+        bench.store.upsertRows(
+          collection,
+          rows.map((each) => ({ ...each, vector: each.vector?.toReversed() ?? null })),
+        ),
+      vectorsByHash: async (collection, hashes) =>
+        new Map(
+          [...(await bench.store.vectorsByHash(collection, hashes))].map(([hash, { secondVector }], at) => [
+            hash,
+            { vector: fakeVector(`another ${at}`), secondVector },
+          ]),
+        ),
+    });
+    await bench.runOn(turned, 'r2', { mode: 'full' });
+    expect(await bench.states()).toMatchObject({ r2: 'committed' });
   });
 
   it('with files named like globs, from elsewhere, or without words is found all the same', async () => {

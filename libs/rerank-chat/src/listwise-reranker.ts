@@ -112,7 +112,7 @@ export class ListwiseReranker implements Reranker {
     try {
       return await this.#slide(run, [...front, ...upTo(depth).slice(front.length)]);
     } catch (error) {
-      if (error instanceof RerankSkipped && error.reason !== 'away') return front;
+      if (error instanceof RerankSkipped && (error.reason === 'late' || !run.signal.aborted)) return front;
       throw error;
     }
   }

@@ -98,10 +98,13 @@ describe('a listwise model', () => {
     expect(server.asked).toHaveLength(1);
   });
 
-  it('that takes longer behind than in front leaves the front as it has it', async () => {
+  it.each([
+    ['takes longer', () => undefined],
+    ['is asked too much', reply(429, {}, { 'retry-after': '3600' })],
+  ])('that %s behind the front leaves the front as it has it', async (_what, behind) => {
     const { reranker } = open();
     server.act = (response, asked) => {
-      server.act = () => undefined;
+      server.act = behind;
       byWorth(response, asked);
     };
     expect(await orderOf(reranker, passages(100), soon(1_000))).toEqual([9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);

@@ -118,7 +118,7 @@ const SUCCESSOR_PATIENCE_MS = 120_000;
 
 /**
  * Waits for a while until the server has built what makes searches fast.
- * @throws AppError `store_refused` with the server's words where it cannot, `storage_full`.
+ * @throws AppError `store_refused` with the server's words where it cannot.
  */
 export async function waitForOptimizer(
   client: QdrantClient,

@@ -56,11 +56,12 @@ export function toStoreError(error: unknown, collection: string | null): AppErro
   return coded('store_down', `Qdrant cannot be reached or does not answer: ${message}`);
 }
 
-/** What its optimizer says: it tries the same again at the next write, so that only somebody else can help. */
+/** What its optimizer says, and goes on saying when there is space again: nothing that a job could wait for. */
 export const optimizerFailed = (words: string): AppError =>
-  FULL.test(words)
-    ? new AppError('storage_full', `Qdrant cannot write to its disk: ${words}`)
-    : new AppError('store_refused', `Qdrant cannot optimize the collection: ${words}`);
+  new AppError(
+    'store_refused',
+    `Qdrant cannot optimize the collection: ${words}. It says so until it is started again.`,
+  );
 
 const MAX_ATTEMPTS = 3;
 const FIRST_PAUSE_MS = 100;

@@ -55,10 +55,24 @@ const DOUBLE_SHARE = 0.2;
 
 /** Index runs on real processes of which each is killed again and again; afterwards every row is compared. */
 export async function runIndexCampaign(options: IndexCampaignOptions): Promise<IndexFindings> {
-  const { startRedis, modelDir, qdrantBinary: binary, files, say } = options;
+  const { qdrantBinary: binary, files } = options;
   const source = await temporaryFolder('project');
-  const qdrant =
-    binary === null ? null : await QdrantServer.start({ binary, folder: join(source.path, 'qdrant') });
+  let qdrant: QdrantServer | null = null;
+  try {
+    const folders = await writeProjects(source.path, files);
+    if (binary !== null) qdrant = await QdrantServer.start({ binary, folder: join(source.path, 'qdrant') });
+    return await runOn(qdrant, { ...options, folders });
+  } finally {
+    await qdrant?.kill();
+    await source.remove();
+  }
+}
+
+async function runOn(
+  qdrant: QdrantServer | null,
+  options: Omit<Parts, 'store' | 'qdrant'>,
+): Promise<IndexFindings> {
+  const { startRedis, modelDir, say } = options;
   const cluster = await RunningCluster.start({
     startRedis,
     modelDir,
@@ -74,9 +88,7 @@ export async function runIndexCampaign(options: IndexCampaignOptions): Promise<I
     store = qdrant
       ? createQdrantStore({ url: qdrant.url })
       : await createLanceDbStore({ path: cluster.lanceDbPath });
-    const folders = await writeProjects(source.path, files);
-    const campaign = new IndexCampaign(cluster, { ...options, folders, store, qdrant });
-    const findings = await campaign.run();
+    const findings = await new IndexCampaign(cluster, { ...options, store, qdrant }).run();
     say('stopping');
     orphans = (await cluster.stop({ keepFolder: true })).map(({ pid, command }) => `${pid} ${command}`);
     return { ...findings, orphans };
@@ -84,8 +96,6 @@ export async function runIndexCampaign(options: IndexCampaignOptions): Promise<I
     await store?.close();
     if (orphans.length > 0) await cluster.stop({ keepFolder: true });
     await cluster.removeFolder();
-    await qdrant?.kill();
-    await source.remove();
   }
 }
 
