@@ -43,8 +43,10 @@ export async function followJob(
   try {
     for await (job of watchPatiently(client, id, context.signal)) {
       if (json) continue;
-      if (job.estimate && !job.estimateOnly && !isEstimateTold) view.note(estimateText(job.estimate));
-      isEstimateTold ||= job.estimate !== null;
+      if (job.estimate && !job.estimateOnly && !isEstimateTold) {
+        view.note(estimateText(job.estimate));
+        isEstimateTold = true;
+      }
       view.show(job);
     }
   } catch (error) {

@@ -1,9 +1,9 @@
 import { AppError, toAppError } from '@embergate/contracts/errors.ts';
 import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import { existingCollection } from '@embergate/vector-store/existing-collection.ts';
+import { allEnded } from '@embergate/vector-store/all-ended.ts';
 import { checkSpaces } from '@embergate/vector-store/spaces.ts';
 import type { RunRecord, RunState, VectorStore } from '@embergate/vector-store/store.ts';
-import { allEnded } from './all-ended.ts';
 import type { ChunkSource } from './chunk-source.ts';
 import { EmbedAhead } from './embed-ahead.ts';
 import { RunPass } from './run-pass.ts';
@@ -177,11 +177,11 @@ async function expectPublishable(
   { source, pass, chunks, as }: Publishing,
 ): Promise<void> {
   await checkCount(store, chunks);
-  const { kept: brought } = pass.vectors;
-  if (brought.length > 0) await request.checkVectors?.(brought);
+  const { vectors } = pass.sample;
+  if (vectors.length > 0) await request.checkVectors?.(vectors);
   // Before anybody sees the rows: a search would have to scan what the full-text index does not hold yet.
   await store.optimize(request.collection);
-  const sample = pass.searched().filter(({ key }) => chunks.isFound(key));
+  const sample = pass.sample.searched.filter(({ key }) => chunks.isFound(key));
   const by = as === 'committed' ? 'text and vectors' : 'text';
   // The collection may have been dropped and made anew, of another space, at any time since the run began.
   const isOfSpace = store

@@ -6,11 +6,10 @@ import type { ChunkSource, SourceChunk } from './chunk-source.ts';
 import type { EmbedAhead, RefusedChunk } from './embed-ahead.ts';
 import { embedHashes, type EmbeddedHashes } from './embed-hashes.ts';
 import { chunkKey } from './hash.ts';
-import { Reservoir } from './reservoir.ts';
-import type { IndexRunParts, IndexRunRequest, SpaceEmbedding, VectorSample } from './run-request.ts';
+import type { IndexRunParts, IndexRunRequest, SpaceEmbedding } from './run-request.ts';
 import type { RunProgress } from './run-progress.ts';
 import type { RunChunks } from './run-chunks.ts';
-import type { SearchedChunk } from './sample-search.ts';
+import { RunSample } from './run-sample.ts';
 
 /** A chunk that is not in the store yet. */
 interface NewChunk {
@@ -27,10 +26,6 @@ const BATCH_CHUNKS = 256;
 const TEXT_BATCH_CHUNKS = 1_024;
 /** Chunks of the chunker are a tenth of it together; those that were made elsewhere may be long. */
 const BATCH_CHARACTERS = 4 * 2 ** 20;
-/** Vectors made elsewhere that are compared with the model's own. */
-const SAMPLED_VECTORS = 8;
-/** Chunks that are searched for before the run is published. */
-const SEARCHED_CHUNKS = 4;
 /** While one batch is embedded, another is written and a third one chunked. */
 const BATCHES_AT_A_TIME = 3;
 
@@ -70,10 +65,7 @@ export class RunPass {
   #isFirstBatch = true;
   /** Since the store was last optimized. */
   #written = { writes: 0, rows: 0 };
-  /** Of the vectors that were made elsewhere. */
-  readonly vectors = new Reservoir<VectorSample>(SAMPLED_VECTORS);
-  readonly #found = new Reservoir<SearchedChunk>(SEARCHED_CHUNKS);
-  readonly #added = new Reservoir<SearchedChunk>(SEARCHED_CHUNKS);
+  readonly sample = new RunSample();
 
   constructor(
     parts: IndexRunParts,
@@ -122,15 +114,12 @@ export class RunPass {
       const where = `${chunk.path}:${chunk.startLine}`;
       throw new AppError('vectors_invalid', `The chunk of ${where} is there twice; nothing was published.`);
     }
-    const { path, symbol, embeddedHash } = shown;
-    const searched = { key, path, symbol, text: chunk.text, embeddedHash, lexical };
-    this.#found.offer(searched);
-    if (vector) this.vectors.offer({ path, text: embeddedText, vector });
-    if (this.#isThere(key, vector !== undefined)) {
+    const isThere = this.#isThere(key, vector !== undefined);
+    this.sample.offer(key, chunk, !isThere);
+    if (isThere) {
       this.#countThere(key);
       return;
     }
-    this.#added.offer(searched);
     this.#batch.push({
       key,
       text: embeddedText,
@@ -164,11 +153,6 @@ export class RunPass {
     } else if (!this.#chunks.isAhead(key)) {
       this.progress.reused(1);
     }
-  }
-
-  /** Some of what is in the source, and some of what this reading has added. */
-  searched(): SearchedChunk[] {
-    return [...new Set([...this.#added.kept, ...this.#found.kept])];
   }
 
   /** What the model refuses is not stored: all other chunks are worth having without it. */

@@ -1,8 +1,8 @@
 import { AppError } from '@embergate/contracts/errors.ts';
+import { allEnded } from '@embergate/vector-store/all-ended.ts';
 import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
 import { indexablePart, parsePathGlob } from '@embergate/vector-store/path-glob.ts';
 import type { DenseSearchOptions, ScoredChunk, VectorStore } from '@embergate/vector-store/store.ts';
-import { allEnded } from './all-ended.ts';
 import type { IndexRunRequest } from './run-request.ts';
 import { keyAndSuffix } from './run-rows.ts';
 

@@ -1,6 +1,7 @@
 import type { Table } from '@lancedb/lancedb';
 import type { Float32, Vector } from 'apache-arrow';
 import { splitByBytes } from '@embergate/vector-store/pages.ts';
+import { Reservoir } from '@embergate/vector-store/reservoir.ts';
 import type {
   ChunkVectors,
   CollectionStamp,
@@ -72,23 +73,19 @@ export async function sampleOf(
   return sample;
 }
 
-/** Each row as likely as any other: Vitter's algorithm R (1985), which holds no more than it returns. */
+/** Holds no more than it returns. */
 async function someRowIds(table: Table, { condition, limit }: RowSelection): Promise<bigint[]> {
   const query = table
     .query()
     .select(['repo'])
     .withRowId()
     .where(sqlAll([condition, EMBEDDED]));
-  const ids: bigint[] = [];
-  let seen = 0;
+  const ids = new Reservoir<bigint>(limit);
   for await (const batch of query) {
     const column = batch.getChild('_rowid');
-    for (let at = 0; at < batch.numRows; at++, seen++) {
-      const place = seen < limit ? seen : Math.floor(Math.random() * (seen + 1));
-      if (place < limit) ids[place] = column?.get(at) as bigint;
-    }
+    for (let at = 0; at < batch.numRows; at++) ids.offer(column?.get(at) as bigint);
   }
-  return ids;
+  return ids.kept;
 }
 
 type StoredRow = Omit<VisibleRow, keyof ChunkVectors | 'lexical'> &

@@ -1,7 +1,7 @@
 import type { Connection, Table } from '@lancedb/lancedb';
 import { AppError } from '@embergate/contracts/errors.ts';
 import type { SearchOptions } from '@embergate/vector-store/store.ts';
-import { asIfCommitted, readVisibly } from '@embergate/vector-store/visibility.ts';
+import { readVisibly } from '@embergate/vector-store/visibility.ts';
 import { collectionNotFound, isTableNotFound, retryingConflicts, toStoreError } from './failures.ts';
 import type { Pointers } from './pointers.ts';
 import type { RunRecords } from './run-records.ts';
@@ -34,14 +34,14 @@ export class CollectionTables {
   /** Rows and the runs that hide some of them, as of one moment. */
   readVisible<T>(
     collection: string,
-    { filter = {}, asIfCommitted: runId, onAsOf }: Partial<Omit<SearchOptions, 'limit'>>,
+    { filter = {}, ...how }: Partial<Omit<SearchOptions, 'limit'>>,
     read: (table: Table, condition: string | null) => Promise<T>,
   ): Promise<T> {
     return this.read(collection, (table) =>
       readVisibly(
         () => this.#folder.runs.hidden(collection),
-        (hidden) => read(table, searchCondition(asIfCommitted(hidden, runId), filter)),
-        onAsOf,
+        (hidden) => read(table, searchCondition(hidden, filter)),
+        how,
       ),
     );
   }

@@ -1,12 +1,7 @@
 import type { QdrantClient } from '@qdrant/js-client-rest';
 import { AppError } from '@embergate/contracts/errors.ts';
 import type { SearchOptions } from '@embergate/vector-store/store.ts';
-import {
-  asIfCommitted,
-  hiddenRuns,
-  readVisibly,
-  type HiddenRuns,
-} from '@embergate/vector-store/visibility.ts';
+import { hiddenRuns, readVisibly, type HiddenRuns } from '@embergate/vector-store/visibility.ts';
 import type { Scrolling } from './chunk-points.ts';
 import { describeFailure, retrying, toStoreError } from './failures.ts';
 import { Pointers } from './pointers.ts';
@@ -49,13 +44,13 @@ export class RemoteCalls {
   readVisible<T>(
     collection: string,
     read: (place: string, hidden: HiddenRuns) => Promise<T>,
-    { asIfCommitted: runId, onAsOf }: Pick<SearchOptions, 'asIfCommitted' | 'onAsOf'> = {},
+    how?: Pick<SearchOptions, 'asIfCommitted' | 'onAsOf'>,
   ): Promise<T> {
     return this.read(collection, (place) =>
       readVisibly(
         () => this.hidden(collection),
-        (hidden) => read(place, asIfCommitted(hidden, runId)),
-        onAsOf,
+        (hidden) => read(place, hidden),
+        how,
       ),
     );
   }

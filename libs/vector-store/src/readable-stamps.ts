@@ -1,4 +1,5 @@
 import { toAppError } from '@embergate/contracts/errors.ts';
+import { allEnded } from './all-ended.ts';
 import type { CollectionStamp, OnUnreadable } from './store.ts';
 
 interface StampReading {
@@ -25,6 +26,5 @@ export async function readableStamps(
     }
   });
   // What is thrown for one, when all have been read: the caller may close the store then.
-  await Promise.allSettled(reading);
-  return (await Promise.all(reading)).filter((stamp) => stamp !== null);
+  return (await allEnded(reading)).filter((stamp) => stamp !== null);
 }

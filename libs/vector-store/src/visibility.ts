@@ -22,7 +22,7 @@ export function hiddenRuns(runs: RunRecord[]): HiddenRuns {
 }
 
 /** What would be hidden if that run were committed now. */
-export function asIfCommitted(hidden: HiddenRuns, runId: string | undefined): HiddenRuns {
+function withCommitted(hidden: HiddenRuns, runId: string | undefined): HiddenRuns {
   if (runId === undefined) return hidden;
   return {
     addedBy: hidden.addedBy.filter((id) => id !== runId),
@@ -42,16 +42,16 @@ const MAX_ATTEMPTS = 5;
  * after the rows, and the rows once more where the records say something else. When runs change faster than rows can
  * be read, the last reading counts: it is no worse than a search without this check.
  *
- * @param onAsOf told what was hidden when the rows that count were read, in a word.
+ * @param how `onAsOf` is told what was hidden when the rows that count were read, in a word.
  */
 export async function readVisibly<T>(
   readHidden: () => Promise<HiddenRuns>,
   readRows: (hidden: HiddenRuns) => Promise<T>,
-  onAsOf?: SearchOptions['onAsOf'],
+  { asIfCommitted, onAsOf }: Pick<SearchOptions, 'asIfCommitted' | 'onAsOf'> = {},
 ): Promise<T> {
   let hidden = await readHidden();
   for (let attempt = 1; ; attempt++) {
-    const rows = await readRows(hidden);
+    const rows = await readRows(withCommitted(hidden, asIfCommitted));
     const after = await readHidden();
     if (attempt === MAX_ATTEMPTS || sameHidden(hidden, after)) {
       onAsOf?.(wordOf(hidden));
