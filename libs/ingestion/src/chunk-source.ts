@@ -35,6 +35,8 @@ export interface ChunkPage {
 export interface ChunkSource {
   /** What a chunk is that has come before: one chunk (lines that read the same), or a mistake that ends the run. */
   readonly repeated: 'same' | 'refused';
+  /** Paths of all files that its chunks may be of, and of none that is not there. Missing where what was embedded does not begin with the path. */
+  paths?(): Promise<ReadonlySet<string>>;
   /** Bytes of all pages to come, for progress: an estimate. */
   sizeBytes(): Promise<number>;
   /** In the order of the source, and in pages that fit into memory whatever its size. */

@@ -23,6 +23,10 @@ export function embeddedText(chunk: Pick<Chunk, 'symbol' | 'signature' | 'text'>
   return [...lines, chunk.text].join('\n');
 }
 
+/** What {@link embeddedText} would have been of the same chunk at another path. */
+export const textAtPath = (text: string, { from, to }: { from: string; to: string }): string =>
+  shortPath(to) + text.slice(shortPath(from).length);
+
 /** Compares without white space: a signature is one line, in the code it may stand on several. */
 function holdsSignature(text: string, signature: string): boolean {
   const squeezed = (value: string): string => value.replace(/\s+/g, '');

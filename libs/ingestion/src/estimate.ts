@@ -1,8 +1,9 @@
 import type { SkippedFile } from '@embergate/contracts/index-job.ts';
 import type { VectorStore } from '@embergate/vector-store/store.ts';
 import { toAppError } from '@embergate/contracts/errors.ts';
-import type { ChunkPage, ChunkSource, SourceChunk } from './chunk-source.ts';
+import type { ChunkPage, ChunkSource } from './chunk-source.ts';
 import { chunkKey } from './hash.ts';
+import { KnownVectors, type LookedUpChunk } from './known-vectors.ts';
 import { RunChunks } from './run-chunks.ts';
 
 /** What a run would do, reckoned from some of its files. */
@@ -46,16 +47,18 @@ export async function estimateRun(
 ): Promise<RunEstimate | null> {
   const { source, repo, mode, mostFiles, signal } = request;
   if (!source.sample) return null;
-  const isKnown = await knownChunks(store, request);
+  const there = await chunksThere(store, request);
+  const known = there && mode !== 'full' ? new KnownVectors(store, request.collection, there) : null;
   const { pages, files, bytes } = await source.sample(mostFiles);
   const count = { files: 0, bytes: 0, chunks: 0, embedded: 0, tokens: 0 };
   const seen = new Set<string>();
-  let asked: SourceChunk[] = [];
+  let asked: LookedUpChunk[] = [];
   const look = async (): Promise<void> => {
-    const unknown = mode === 'full' ? asked : await withoutVectors(store, request.collection, asked);
-    for (const { embeddedText, embeddedHash } of unknown) {
-      if (seen.has(embeddedHash)) continue;
-      seen.add(embeddedHash);
+    const vectors = await known?.of(asked);
+    for (const { identity, embeddedText } of asked) {
+      const hash = identity.embeddedHash;
+      if (seen.has(hash) || vectors?.has(hash)) continue;
+      seen.add(hash);
       count.embedded += 1;
       count.tokens += tokenize(embeddedText).length;
     }
@@ -67,7 +70,10 @@ export async function estimateRun(
     count.files += page.files;
     count.bytes += page.bytes;
     count.chunks += page.chunks.length;
-    asked.push(...page.chunks.filter((chunk) => !isKnown(chunkKey({ repo, ...chunk }))));
+    for (const { embeddedText, ...chunk } of page.chunks) {
+      const identity = { repo, ...chunk };
+      if (!staysAsItIs(there, chunkKey(identity), mode)) asked.push({ identity, embeddedText });
+    }
     if (asked.length >= LOOKUP) await look();
   }
   await look();
@@ -80,32 +86,20 @@ export async function estimateRun(
 
 const isPage = (page: ChunkPage | SkippedFile): page is ChunkPage => !('reason' in page);
 
-/** Chunks that the run would leave as they are; a full one leaves only what it has written itself, before it was killed. */
-async function knownChunks(store: VectorStore, run: EstimateRequest): Promise<(key: string) => boolean> {
+/** Null where the collection has not been made. */
+async function chunksThere(store: VectorStore, run: EstimateRequest): Promise<RunChunks | null> {
   try {
     const chunks = new RunChunks(run);
-    await chunks.read(store);
-    return (key) =>
-      (run.mode !== 'full' && chunks.isVisible(key)) || (chunks.isOwn(key) && !chunks.isUnembedded(key));
+    await chunks.read(store, await run.source.paths?.());
+    return chunks;
   } catch (error) {
-    if (toAppError(error).code === 'collection_not_found') return () => false;
+    if (toAppError(error).code === 'collection_not_found') return null;
     throw error;
   }
 }
 
-async function withoutVectors(
-  store: VectorStore,
-  collection: string,
-  chunks: SourceChunk[],
-): Promise<SourceChunk[]> {
-  if (chunks.length === 0) return [];
-  try {
-    const vectors = await store.vectorsByHash(collection, [
-      ...new Set(chunks.map(({ embeddedHash }) => embeddedHash)),
-    ]);
-    return chunks.filter(({ embeddedHash }) => !vectors.has(embeddedHash));
-  } catch (error) {
-    if (toAppError(error).code === 'collection_not_found') return chunks;
-    throw error;
-  }
+/** A full run leaves only what it has written itself, before it was killed. */
+function staysAsItIs(there: RunChunks | null, key: string, mode: EstimateRequest['mode']): boolean {
+  if (!there) return false;
+  return (mode !== 'full' && there.isVisible(key)) || (there.isOwn(key) && !there.isUnembedded(key));
 }

@@ -4,7 +4,7 @@ import type { Chunker } from './chunk.ts';
 import type { ChunkPage, ChunkSource, SourceSample } from './chunk-source.ts';
 import { embeddedText } from './embedded-text.ts';
 import { embeddedHash } from './hash.ts';
-import { folderIdentity, measureSource, walkSource } from './walk.ts';
+import { folderIdentity, measureSource, walkSource, type SourceMeasure } from './walk.ts';
 
 /** A folder of code, chunked as it is walked. One page is one file. */
 export class FolderSource implements ChunkSource {
@@ -12,7 +12,7 @@ export class FolderSource implements ChunkSource {
   readonly #root: string;
   readonly #chunker: Chunker;
   readonly #identity: string;
-  #measured: Promise<{ files: number; bytes: number }> | undefined;
+  #measured: Promise<SourceMeasure> | undefined;
 
   private constructor(root: string, chunker: Chunker, identity: string) {
     this.#root = root;
@@ -29,6 +29,10 @@ export class FolderSource implements ChunkSource {
     return new FolderSource(root, chunker, await folderIdentity(root));
   }
 
+  async paths(): Promise<ReadonlySet<string>> {
+    return (await this.#measure()).paths;
+  }
+
   async sizeBytes(): Promise<number> {
     return (await this.#measure()).bytes;
   }
@@ -38,12 +42,13 @@ export class FolderSource implements ChunkSource {
   }
 
   async sample(most: number): Promise<SourceSample> {
-    const { files, bytes } = await this.#measure();
+    const { paths, bytes } = await this.#measure();
+    const files = paths.size;
     return { pages: this.#pages(Math.max(1, Math.ceil(files / most))), files, bytes };
   }
 
   /** Once: each time asks git for the list, and the disk for the size of every file. */
-  #measure(): Promise<{ files: number; bytes: number }> {
+  #measure(): Promise<SourceMeasure> {
     return (this.#measured ??= measureSource(this.#root));
   }
 

@@ -120,7 +120,7 @@ async function publishRun(
   const failing = new AbortController();
   const signal = AbortSignal.any([request.signal, failing.signal]);
   const read = async (embed: 'now' | 'later'): Promise<RunPass> => {
-    await chunks.read(store);
+    await chunks.read(store, await source.paths?.());
     // By its second reading a run has made vectors itself.
     const options = { chunks, progress, embed, ahead, failing, hasKnown: hasKnown || embed === 'now' };
     const pass = new RunPass(parts, { ...request, signal }, options);
@@ -187,7 +187,7 @@ async function expectPublishable(
   const isOfSpace = store
     .getCollection(request.collection)
     .then((stamp) => checkSpaces(stamp, { space, secondSpace: second?.space ?? null }));
-  await allEnded([isOfSpace, expectFound(store, request, { sample, by })]);
+  await allEnded([isOfSpace, expectFound(store, request, { sample, chunks, by })]);
   await source.expectUnchanged();
   request.signal.throwIfAborted();
 }

@@ -33,6 +33,7 @@ export class RunChunks {
   readonly #suffixes = [NO_SUFFIX];
   /** Visible rows that can be no chunk's any more. */
   readonly #strangers = new Set<string>();
+  readonly #gonePaths = new Set<string>();
   #found = 0;
   #own = 0;
   #unembedded = 0;
@@ -41,12 +42,20 @@ export class RunChunks {
     this.#run = run;
   }
 
-  /** Reads which rows of the repo are there; for another reading of the source, which nothing has been found of. */
-  async read(store: VectorStore): Promise<void> {
+  /**
+   * Reads which rows of the repo are there; for another reading of the source, which nothing has been found of.
+   * @param paths all that the source has, where they are known.
+   */
+  async read(store: VectorStore, paths?: ReadonlySet<string>): Promise<void> {
     this.#marks.clear(MARK.found | MARK.visible | MARK.own | MARK.unembedded);
     this.#strangers.clear();
+    this.#gonePaths.clear();
     this.#found = this.#own = this.#unembedded = 0;
-    for await (const page of remainingRows(store, this.#run)) for (const row of page) this.#addRow(row);
+    for await (const page of remainingRows(store, this.#run))
+      for (const row of page) {
+        this.#addRow(row);
+        if (paths && !row.isOwn && !paths.has(row.path)) this.#gonePaths.add(row.path);
+      }
     // Only a repo's first run leaves rows without vectors, and it has some of its own then.
     if (this.#own === 0) return;
     for await (const page of store.unembedded(this.#run.collection, this.#run.runId))
@@ -83,6 +92,11 @@ export class RunChunks {
   /** It has been found, and shall not be stored. */
   leaveOut(key: string): void {
     if (this.#marks.remove(key, MARK.found)) this.#found -= 1;
+  }
+
+  /** Where visible rows are from and the source has nothing any more: it was moved, or is gone. */
+  get gonePaths(): ReadonlySet<string> {
+    return this.#gonePaths;
   }
 
   get foundCount(): number {
@@ -124,6 +138,16 @@ export class RunChunks {
   /** Of the row that this run makes of the chunk. */
   ownId(key: string): string {
     return rowId(key, this.#run.mode === 'full' ? this.#run.runId : null);
+  }
+
+  /** Of the row of the chunk that is visible. */
+  visibleId(key: string): string {
+    return key + this.#suffixes[this.#marks.tagOf(key)];
+  }
+
+  /** Of the row that will be visible when the run is published. */
+  keptId(key: string): string {
+    return this.#run.mode === 'incremental' && this.isVisible(key) ? this.visibleId(key) : this.ownId(key);
   }
 
   /** Ids of rows that are no longer in the source, or that a full run has made anew. */

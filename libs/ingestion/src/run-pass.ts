@@ -1,11 +1,12 @@
 import { AppError } from '@embergate/contracts/errors.ts';
 import { lexicalDocument } from '@embergate/vector-store/lexical-text.ts';
-import type { ChunkRow, ChunkVectors } from '@embergate/vector-store/store.ts';
+import type { ChunkRow, ChunkVectors, RowVectors } from '@embergate/vector-store/store.ts';
 import { BoundedWork } from './bounded-work.ts';
 import type { ChunkSource, SourceChunk } from './chunk-source.ts';
 import type { EmbedAhead, RefusedChunk } from './embed-ahead.ts';
 import { embedHashes, type EmbeddedHashes } from './embed-hashes.ts';
 import { chunkKey } from './hash.ts';
+import { KnownVectors } from './known-vectors.ts';
 import type { IndexRunParts, IndexRunRequest, SpaceEmbedding } from './run-request.ts';
 import type { RunProgress } from './run-progress.ts';
 import type { RunChunks } from './run-chunks.ts';
@@ -57,7 +58,7 @@ export class RunPass {
   readonly #chunks: RunChunks;
   readonly #embedsNow: boolean;
   readonly #ahead: EmbedAhead;
-  readonly #hasKnown: boolean;
+  readonly #known: KnownVectors | null;
   readonly #failing: AbortController;
   readonly #work = new BoundedWork(BATCHES_AT_A_TIME);
   #batch: NewChunk[] = [];
@@ -78,7 +79,10 @@ export class RunPass {
     this.progress = progress;
     this.#embedsNow = embed === 'now';
     this.#ahead = ahead;
-    this.#hasKnown = hasKnown;
+    this.#known =
+      hasKnown && request.mode === 'incremental'
+        ? new KnownVectors(parts.store, request.collection, chunks)
+        : null;
     this.#failing = failing;
   }
 
@@ -134,7 +138,7 @@ export class RunPass {
       },
     });
     this.#batchCharacters += embeddedText.length + chunk.text.length;
-    const isText = !this.#embedsNow && !this.#hasKnown && !vector && !this.#isFirstBatch;
+    const isText = !this.#embedsNow && !this.#known && !vector && !this.#isFirstBatch;
     const most = isText ? TEXT_BATCH_CHUNKS : BATCH_CHUNKS;
     if (this.#batch.length >= most || this.#batchCharacters >= BATCH_CHARACTERS) await this.#startBatch();
   }
@@ -229,7 +233,9 @@ export class RunPass {
     const refused: RefusedChunk[] = [];
     const rows = batch.flatMap(({ key, row, vector = firsts.vectors.get(row.embeddedHash) }): ChunkRow[] => {
       const secondVector = seconds?.vectors.get(row.embeddedHash) ?? null;
-      if (vector && (!second || secondVector)) return [{ ...row, vector, secondVector }];
+      // Of a file that was moved, that of another text.
+      const { embeddedHash } = known.get(row.embeddedHash) ?? row;
+      if (vector && (!second || secondVector)) return [{ ...row, embeddedHash, vector, secondVector }];
       if (!embedsNow) return [{ ...row, vector: null, secondVector: null }];
       const why = firsts.refused.get(row.embeddedHash) ?? seconds?.refused.get(row.embeddedHash);
       if (!why) throw new AppError('index_failed', `No vector came for ${row.path}:${row.startLine}.`);
@@ -239,11 +245,10 @@ export class RunPass {
     return { rows, refused };
   }
 
-  async #knownVectors(batch: NewChunk[]): Promise<Map<string, ChunkVectors>> {
+  async #knownVectors(batch: NewChunk[]): Promise<Map<string, RowVectors>> {
     const wanted = this.#parts.second ? batch : batch.filter(({ vector }) => vector === undefined);
-    if (!this.#hasKnown || this.#request.mode === 'full' || wanted.length === 0) return new Map();
-    const hashes = [...new Set(wanted.map(({ row }) => row.embeddedHash))];
-    return this.#parts.store.vectorsByHash(this.#request.collection, hashes);
+    if (!this.#known || wanted.length === 0) return new Map();
+    return this.#known.of(wanted.map(({ row, text }) => ({ identity: row, embeddedText: text })));
   }
 
   /** Of the chunks that bring none: those that are known, and the rest from the model. */

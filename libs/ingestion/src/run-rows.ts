@@ -20,6 +20,7 @@ export interface RunOfRepo {
 
 export interface RemainingRow {
   id: string;
+  path: string;
   isOwn: boolean;
 }
 
@@ -37,6 +38,6 @@ export async function* remainingRows(
   for await (const page of store.stamps(collection, repo)) {
     yield page
       .filter(({ addedBy, removedBy }) => !removed(removedBy) && (addedBy === runId || !unpublished(addedBy)))
-      .map(({ id, addedBy }) => ({ id, isOwn: addedBy === runId }));
+      .map(({ id, path, addedBy }) => ({ id, path, isOwn: addedBy === runId }));
   }
 }

@@ -16,8 +16,8 @@ export class RunSample {
 
   /** @param isNew it is not there yet, and will be written. */
   offer(key: string, chunk: SourceChunk, isNew: boolean): void {
-    const { path, symbol, text, embeddedText, embeddedHash, vector, lexical = true } = chunk;
-    const searched = { key, path, symbol, text, embeddedHash, lexical };
+    const { path, symbol, text, embeddedText, vector, lexical = true } = chunk;
+    const searched = { key, path, symbol, text, lexical };
     this.#found.offer(searched);
     if (isNew) this.#added.offer(searched);
     if (vector) this.#vectors.offer({ path, text: embeddedText, vector });

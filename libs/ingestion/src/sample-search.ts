@@ -4,6 +4,7 @@ import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
 import { indexablePart, parsePathGlob } from '@embergate/vector-store/path-glob.ts';
 import type { DenseSearchOptions, ScoredChunk, VectorStore } from '@embergate/vector-store/store.ts';
 import type { IndexRunRequest } from './run-request.ts';
+import type { RunChunks } from './run-chunks.ts';
 import { keyAndSuffix } from './run-rows.ts';
 
 /** What is asked for before a run is published. */
@@ -12,17 +13,22 @@ export interface SearchedChunk {
   path: string;
   symbol: string;
   text: string;
-  embeddedHash: string;
   /** Whether full text is to find it. */
   lexical: boolean;
+}
+
+interface Sample {
+  sample: readonly SearchedChunk[];
+  chunks: RunChunks;
+  by: 'text' | 'text and vectors';
 }
 
 /** As many as a search asks for. */
 const CANDIDATES = 100;
 
 /**
- * Searches for some of a run's chunks as if it were committed, each within its file: full text by its own words, dense search by a vector of
- * its text. One of many in a large file may be beyond what a search brings, so half of each kind are enough.
+ * Searches for some of a run's chunks as if it were committed, each within its file: full text by its own words, dense search by its own
+ * vector. One of many in a large file may be beyond what a search brings, so half of each kind are enough.
  *
  * @param by `text` while not all rows have vectors.
  * @throws AppError `index_failed`
@@ -30,7 +36,7 @@ const CANDIDATES = 100;
 export async function expectFound(
   store: VectorStore,
   { collection, repo, runId }: Pick<IndexRunRequest, 'collection' | 'repo' | 'runId'>,
-  { sample, by }: { sample: readonly SearchedChunk[]; by: 'text' | 'text and vectors' },
+  { sample, chunks, by }: Sample,
 ): Promise<void> {
   const within = (path: string): DenseSearchOptions => ({
     limit: CANDIDATES,
@@ -49,11 +55,10 @@ export async function expectFound(
     expectMost('full text', await allEnded(searches));
   };
   const byVector = async (): Promise<void> => {
-    const hashes = [...new Set(sample.map(({ embeddedHash }) => embeddedHash))];
-    const known = await store.vectorsByHash(collection, hashes);
-    const searches = sample.map(async (chunk) => {
-      // Of any row of that text: where a full run makes other vectors than before, it may be one of those.
-      const vector = known.get(chunk.embeddedHash)?.vector;
+    const ids = sample.map(({ key }) => chunks.keptId(key));
+    const known = await store.vectorsById(collection, ids);
+    const searches = sample.map(async (chunk, at) => {
+      const vector = known.get(ids[at] ?? '')?.vector;
       return vector ? isAmong(await store.searchDense(collection, vector, within(chunk.path)), chunk) : false;
     });
     expectMost('dense search', await allEnded(searches));

@@ -65,26 +65,29 @@ export async function* walkSource(
   }
 }
 
+export interface SourceMeasure {
+  paths: ReadonlySet<string>;
+  bytes: number;
+}
+
 /**
- * Number and bytes of the files that {@link walkSource} is going to look into, from their names and sizes alone: an estimate for
+ * Paths and bytes of the files that {@link walkSource} is going to look into, from their names and sizes alone: an estimate for
  * progress, a little high where binary files have unusual names.
  * @throws as walkSource does
  */
-export async function measureSource(
-  root: string,
-  options: WalkOptions = {},
-): Promise<{ files: number; bytes: number }> {
+export async function measureSource(root: string, options: WalkOptions = {}): Promise<SourceMeasure> {
   const { maxFileBytes = DEFAULT_MAX_FILE_BYTES } = options;
   const folder = await realFolder(root);
-  const total = { files: 0, bytes: 0 };
+  const paths = new Set<string>();
+  let bytes = 0;
   for await (const { path, skip } of candidatesOf(folder, options)) {
     if (skip) continue;
     const stats = await lstat(join(folder, path)).catch(() => null);
     if (!stats?.isFile() || stats.size > maxFileBytes) continue;
-    total.files += 1;
-    total.bytes += stats.size;
+    paths.add(path);
+    bytes += stats.size;
   }
-  return total;
+  return { paths, bytes };
 }
 
 /**

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { embeddedText } from '../src/embedded-text.ts';
+import { embeddedText, textAtPath } from '../src/embedded-text.ts';
 import { chunkKey, embeddedHash } from '../src/hash.ts';
 
 const whole = {
@@ -19,6 +19,20 @@ describe('what the model reads', () => {
     expect(embeddedText({ ...whole, text })).toBe(
       `lib/http/server.py HttpServer.close\ndef close(self, timeout=None)\n${text}`,
     );
+  });
+
+  test('the same chunk elsewhere reads the same but for its path, however long that is', () => {
+    const long = `${'very/deep/'.repeat(20)}server.py`;
+    for (const chunk of [whole, { ...whole, symbol: '' }, { ...whole, text: '        self.open = False' }])
+      for (const [from, to] of [
+        [whole.path, 'web.py'],
+        [whole.path, long],
+        [long, whole.path],
+        [long, `other/${long}`],
+      ] as const)
+        expect(textAtPath(embeddedText({ ...chunk, path: from }), { from, to })).toBe(
+          embeddedText({ ...chunk, path: to }),
+        );
   });
 
   test('loose statements have only their path, and a long path keeps its end', () => {

@@ -45,6 +45,28 @@ describe('what a run knows of the chunks of its repo', () => {
     expect([chunks.ownCount, chunks.hasUnembedded]).toEqual([2, true]);
   });
 
+  it('is where visible rows are from that the source has no more, where its paths are known', async () => {
+    const chunks = new RunChunks({ ...RUN, mode: 'incremental' });
+    const at = (path: string, ...of: Parameters<typeof stamp>): ChunkStamp => ({ ...stamp(...of), path });
+    const rows = [at('a.py', A), at('old.py', B), at('mine.py', C, 'now'), at('dead.py', D, 'dead')];
+    await chunks.read(fakeStore(rows), new Set(['a.py', 'new.py']));
+    expect([...chunks.gonePaths]).toEqual(['old.py']);
+    await chunks.read(fakeStore(rows));
+    expect([...chunks.gonePaths]).toEqual([]);
+  });
+
+  it('is the row that will stand for a chunk when the run is published', async () => {
+    const rows = [stamp(A), stamp(`${B}~full`)];
+    for (const [mode, kept] of [
+      ['incremental', [A, `${B}~full`, C]],
+      ['full', [A, B, C].map((key) => `${key}~now`)],
+    ] as const) {
+      const chunks = new RunChunks({ ...RUN, mode });
+      await chunks.read(fakeStore(rows));
+      expect([A, B, C].map((key) => chunks.keptId(key))).toEqual(kept);
+    }
+  });
+
   it('is what is stale: rows that were not found, those that are left out, and those of no chunk', async () => {
     const chunks = new RunChunks({ ...RUN, mode: 'incremental' });
     await chunks.read(fakeStore([stamp(A), stamp(B), stamp(C, 'now'), stamp(`${D}~full`), stamp('by-hand')]));

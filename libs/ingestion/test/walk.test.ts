@@ -157,7 +157,7 @@ describe.each(['git', 'folder'])('in a %s', (mode) => {
     expect((await walked(root, { maxFileBytes: 2_000_000 })).paths).toEqual(['big.py']);
   });
 
-  test('the size is known before the walk', async () => {
+  test('size and paths are known before the walk', async () => {
     const { root } = await make({
       'a.ts': 'four',
       'b/c.ts': 'sixsix',
@@ -165,7 +165,9 @@ describe.each(['git', 'folder'])('in a %s', (mode) => {
       '.gitignore': 'd.ts',
       'd.ts': 'x',
     });
-    expect((await measureSource(root)).bytes).toBe(4 + 6 + 4);
+    const { bytes, paths } = await measureSource(root);
+    expect(bytes).toBe(4 + 6 + 4);
+    expect([...paths].sort()).toEqual(['.gitignore', 'a.ts', 'b/c.ts']);
   });
 });
 

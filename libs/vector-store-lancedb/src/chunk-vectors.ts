@@ -5,6 +5,7 @@ import { Reservoir } from '@embergate/vector-store/reservoir.ts';
 import type {
   ChunkVectors,
   CollectionStamp,
+  RowVectors,
   SampledRow,
   StoredChunk,
   VisibleRow,
@@ -17,8 +18,8 @@ import { EMBEDDED, sqlAll, sqlIn, sqlString, WITHOUT_VECTOR } from './sql.ts';
  * Queries that bring vectors, from the table of one collection.
  */
 
-/** Each may bring a row of 14 KB from every repo that holds the same text. */
-const HASHES_PER_QUERY = 500;
+/** Each may bring a row of 14 KB; a hash, one from every repo that holds the same text. */
+const VALUES_PER_QUERY = 500;
 
 interface VectorColumns {
   vector: Vector<Float32>;
@@ -35,24 +36,43 @@ const copyOf = ({ vector, secondVector }: VectorColumns): ChunkVectors => ({
 });
 
 /** Vectors by the hash of what was embedded, one of each space a hash however many rows share it. */
-export async function vectorsOf(
+export async function vectorsByHash(
   table: Table,
   stamp: CollectionStamp,
   hashes: string[],
 ): Promise<Map<string, ChunkVectors>> {
   const vectors = new Map<string, ChunkVectors>();
-  for (let start = 0; start < hashes.length; start += HASHES_PER_QUERY) {
+  const wanted = { column: 'embeddedHash', values: hashes };
+  for await (const row of rowsWith<{ embeddedHash: string }>(table, stamp, wanted))
+    if (!vectors.has(row.embeddedHash)) vectors.set(row.embeddedHash, copyOf(row));
+  return vectors;
+}
+
+export async function vectorsById(
+  table: Table,
+  stamp: CollectionStamp,
+  ids: string[],
+): Promise<Map<string, RowVectors>> {
+  const vectors = new Map<string, RowVectors>();
+  const wanted = { column: 'id', values: ids };
+  for await (const row of rowsWith<{ id: string; embeddedHash: string }>(table, stamp, wanted))
+    vectors.set(row.id, { embeddedHash: row.embeddedHash, ...copyOf(row) });
+  return vectors;
+}
+
+/** Rows that have a vector. */
+async function* rowsWith<Fields>(
+  table: Table,
+  stamp: CollectionStamp,
+  { column, values }: { column: string; values: string[] },
+): AsyncGenerator<VectorColumns & Fields, void, undefined> {
+  for (let start = 0; start < values.length; start += VALUES_PER_QUERY) {
     const query = table
       .query()
-      .where(sqlIn('embeddedHash', hashes.slice(start, start + HASHES_PER_QUERY)))
-      .select(['embeddedHash', ...vectorColumns(stamp)]);
-    for await (const batch of query) {
-      for (const row of batch as unknown as Iterable<VectorColumns & { embeddedHash: string }>) {
-        if (!vectors.has(row.embeddedHash)) vectors.set(row.embeddedHash, copyOf(row));
-      }
-    }
+      .where(sqlAll([sqlIn(column, values.slice(start, start + VALUES_PER_QUERY)), EMBEDDED]))
+      .select([...new Set([column, 'embeddedHash']), ...vectorColumns(stamp)]);
+    for await (const batch of query) yield* batch as unknown as Iterable<VectorColumns & Fields>;
   }
-  return vectors;
 }
 
 /** Rows from anywhere in the table: those that lie side by side are often of one file, and much alike. */

@@ -13,6 +13,7 @@ import type {
   DenseSearchOptions,
   OnUnreadable,
   RepoCount,
+  RowVectors,
   RunRecord,
   SampledRow,
   ScoredChunk,
@@ -194,7 +195,13 @@ class LanceDbStore implements VectorStore {
 
   vectorsByHash(collection: string, hashes: string[]): Promise<Map<string, ChunkVectors>> {
     return this.#tables.read(collection, async (table) =>
-      vectors.vectorsOf(table, await chunks.readStamp(table, collection), hashes),
+      vectors.vectorsByHash(table, await chunks.readStamp(table, collection), hashes),
+    );
+  }
+
+  vectorsById(collection: string, ids: string[]): Promise<Map<string, RowVectors>> {
+    return this.#tables.read(collection, async (table) =>
+      vectors.vectorsById(table, await chunks.readStamp(table, collection), ids),
     );
   }
 

@@ -3,6 +3,7 @@ import { rowsPerPage, splitByBytes } from '@embergate/vector-store/pages.ts';
 import type {
   ChunkVectors,
   CollectionSpaces,
+  RowVectors,
   SampledRow,
   VisibleRow,
 } from '@embergate/vector-store/store.ts';
@@ -32,25 +33,46 @@ export async function vectorsByHash(
   { hashes, spaces }: { hashes: string[]; spaces: CollectionSpaces },
 ): Promise<Map<string, ChunkVectors>> {
   const vectors = new Map<string, ChunkVectors>();
-  const perPage = rowsPerPage(spaces, points.BYTES_PER_NUMBER);
   for (let start = 0; start < hashes.length; start += HASHES_PER_REQUEST) {
     const some = hashes.slice(start, start + HASHES_PER_REQUEST);
-    const chosen = [...(await pointsByHash(client, name, some))];
-    for (let first = 0; first < chosen.length; first += perPage) {
-      const page = new Map(chosen.slice(first, first + perPage).map(([hash, id]) => [String(id), hash]));
-      const found = await client.retrieve(name, {
-        ids: [...page.keys()],
-        with_vector: fieldsOf(spaces),
-        with_payload: false,
-      });
-      for (const point of found) {
-        const made = points.vectorsOf(point);
-        const hash = page.get(String(point.id));
-        if (made !== null && hash !== undefined) vectors.set(hash, made);
-      }
-    }
+    const chosen = await pointsByHash(client, name, some);
+    const ids = [...chosen.values()];
+    for await (const { embeddedHash, ...made } of vectorsOfPoints(client, name, { ids, spaces }))
+      vectors.set(embeddedHash, made);
   }
   return vectors;
+}
+
+export async function vectorsById(
+  client: QdrantClient,
+  name: string,
+  { ids, spaces }: { ids: string[]; spaces: CollectionSpaces },
+): Promise<Map<string, RowVectors>> {
+  const vectors = new Map<string, RowVectors>();
+  const wanted = { ids: ids.map(points.pointId), spaces };
+  for await (const { id, ...made } of vectorsOfPoints(client, name, wanted)) vectors.set(id, made);
+  return vectors;
+}
+
+/** Of those that are there and have one. */
+async function* vectorsOfPoints(
+  client: QdrantClient,
+  name: string,
+  { ids, spaces }: { ids: Point['id'][]; spaces: CollectionSpaces },
+): AsyncGenerator<RowVectors & { id: string }, void, undefined> {
+  const perPage = rowsPerPage(spaces, points.BYTES_PER_NUMBER);
+  for (let start = 0; start < ids.length; start += perPage) {
+    const found = await client.retrieve(name, {
+      ids: ids.slice(start, start + perPage),
+      with_vector: fieldsOf(spaces),
+      with_payload: ['id', 'embeddedHash'],
+    });
+    for (const point of found) {
+      const made = points.vectorsOf(point);
+      const { id, embeddedHash } = point.payload as { id: string; embeddedHash: string };
+      if (made !== null) yield { id, embeddedHash, ...made };
+    }
+  }
 }
 
 async function pointsByHash(

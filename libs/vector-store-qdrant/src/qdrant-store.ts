@@ -11,6 +11,7 @@ import type {
   DenseSearchOptions,
   OnUnreadable,
   RepoCount,
+  RowVectors,
   RunRecord,
   SampledRow,
   ScoredChunk,
@@ -182,6 +183,13 @@ class QdrantStore implements VectorStore {
     const spaces = await this.#collections.stampNow(collection);
     return this.#calls.write(collection, (place) =>
       vectors.vectorsByHash(this.#calls.reading, place, { hashes, spaces }),
+    );
+  }
+
+  async vectorsById(collection: string, ids: string[]): Promise<Map<string, RowVectors>> {
+    const spaces = await this.#collections.stampNow(collection);
+    return this.#calls.write(collection, (place) =>
+      vectors.vectorsById(this.#calls.reading, place, { ids, spaces }),
     );
   }
 

@@ -18,7 +18,10 @@ export interface ChunkRow {
   startLine: number;
   endLine: number;
   text: string;
-  /** sha256 (hex) of what was embedded: equal hash and equal space mean an equal vector. */
+  /**
+   * sha256 (hex) of what was embedded: equal hash and equal space mean an equal vector. Of a file that was moved it may be what was embedded
+   * at its earlier path.
+   */
   embeddedHash: string;
   /** What full-text search reads: identifiers split, path and symbol included (see lexical-text.ts). */
   lexicalText: string;
@@ -34,6 +37,11 @@ export interface ChunkRow {
 export interface ChunkVectors {
   vector: Float32Array;
   secondVector: Float32Array | null;
+}
+
+/** The same as a row holds it, which says of which text it was made. */
+export interface RowVectors extends ChunkVectors {
+  embeddedHash: string;
 }
 
 /** A row as it can be written to another collection; lexicalDocument() makes its `lexicalText`, which Qdrant does not keep. */
@@ -54,9 +62,7 @@ export interface ScoredChunk extends StoredChunk {
 }
 
 /** A row with what was embedded and what came of it. */
-export interface SampledRow extends StoredChunk, ChunkVectors {
-  embeddedHash: string;
-}
+export interface SampledRow extends StoredChunk, RowVectors {}
 
 /** What an incremental run compares with: one entry a row of a repo that no committed run removed. */
 export interface ChunkStamp {
@@ -203,6 +209,8 @@ export interface VectorStore {
   unembedded(collection: string, runId: string): AsyncIterable<string[]>;
   /** Vectors already known for these hashes, from any repo of the collection. At most a few thousand hashes a call. */
   vectorsByHash(collection: string, hashes: string[]): Promise<Map<string, ChunkVectors>>;
+  /** Vectors of the rows with these ids, whatever their visibility; what is unknown, or has none, is left out. At most a few thousand ids a call. */
+  vectorsById(collection: string, ids: string[]): Promise<Map<string, RowVectors>>;
   /** Some of the visible rows that have a vector, others each time where there are more than the limit (a few hundred at most). */
   sampleRows(collection: string, limit: number): Promise<SampledRow[]>;
 

@@ -33,7 +33,7 @@ export function indexReportText(findings: IndexFindings): string {
   const sum = (of: (run: DisturbedRun) => number): number => runs.reduce((total, run) => total + of(run), 0);
   const broken = brokenIndexBounds(findings);
   return [
-    `seed ${seed}, ${seconds.toFixed(0)} s; ${runs.length} index runs, undisturbed ${undisturbedSeconds.toFixed(1)} s each`,
+    `seed ${seed}, ${seconds.toFixed(0)} s; ${runs.length} index runs, undisturbed the first takes ${undisturbedSeconds.toFixed(1)} s`,
     `killed: ${killed.join(', ')}`,
     `rows compared: ${sum(({ rows }) => rows.rows)}`,
     `texts: ${sum(({ needed }) => needed)} needed, ${sum(({ embedded }) => embedded)} embedded; ` +

@@ -1,7 +1,7 @@
 import { writeFiles } from '@embergate/testing/sample-project.ts';
 import { join } from 'node:path';
 
-/** Two states of one project. A third of their files are the same. */
+/** Two states of one project. A quarter of their files are the same. */
 export type ProjectState = 'before' | 'after';
 
 /** Stands in every chunk that only one of the states has; one term of the full-text search. */
@@ -10,20 +10,21 @@ export const MARKER = { before: 'markerbefore', after: 'markerafter' } as const;
 /** Where all files of the project are that only one of the states has. */
 export const MARKED_FOLDER = 'marked';
 
-/** Files that are the same in both states. */
+/** Files of the same contents in both states, be it at another path. */
 export const isShared = (path: string): boolean => !path.startsWith(`${MARKED_FOLDER}/`);
 
 /**
- * Writes both states into folders of their own: one chunk a file, every one another text. Of `files` a third are the same in both, a
- * third have other contents, and a third are there in one of them only.
+ * Writes both states into folders of their own: one chunk a file, every one another text. Of `files` a quarter are the same in both, a
+ * quarter have other contents, a quarter are there in one of them only, and a quarter are moved.
  * @returns their folders.
  */
 export async function writeProjects(root: string, files: number): Promise<Record<ProjectState, string>> {
   const folders = { before: join(root, 'before'), after: join(root, 'after') };
   for (const state of ['before', 'after'] as const) {
     const contents = Array.from({ length: files }, (_, n): [path: string, content: string] => {
-      if (n % 3 === 0) return [`same/same_${n}.py`, functionOf(n, 'same')];
-      const name = n % 3 === 1 ? 'changed' : state;
+      if (n % 4 === 0) return [`same/same_${n}.py`, functionOf(n, 'same')];
+      if (n % 4 === 3) return [`moved/${state}/moved_${n}.py`, functionOf(n, 'moved')];
+      const name = n % 4 === 1 ? 'changed' : state;
       return [`${MARKED_FOLDER}/${name}_${n}.py`, functionOf(n, MARKER[state])];
     });
     await writeFiles(folders[state], Object.fromEntries(contents));

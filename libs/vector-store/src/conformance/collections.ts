@@ -57,6 +57,7 @@ export function describeCollections(stores: Stores, open: () => Promise<VectorSt
         () => reader.deleteRows('nobody', { addedBy: 'r' }),
         () => reader.stamps('nobody', 'app')[Symbol.asyncIterator]().next(),
         () => reader.vectorsByHash('nobody', ['x']),
+        () => reader.vectorsById('nobody', ['x']),
         () => reader.searchDense('nobody', vectorOf(1), everything),
         () => reader.searchLexical('nobody', 'x', everything),
         () => reader.readChunks('nobody', { id: 'x' }),
@@ -95,6 +96,7 @@ export function describeCollections(stores: Stores, open: () => Promise<VectorSt
       expect(await reader.countByRepo('default')).toEqual([]);
       expect(await allStamps(reader, 'app')).toEqual([]);
       expect(await reader.vectorsByHash('default', ['none'])).toEqual(new Map());
+      expect(await reader.vectorsById('default', ['none'])).toEqual(new Map());
       expect(await allVisibleRows(reader, 'default')).toEqual([]);
       await writer.upsertRows('default', []);
       await writer.markRemoved('default', [], 'r');

@@ -59,6 +59,9 @@ export function describeReading(stores: Stores): void {
         expect(await allStamps(reader, text)).toEqual([{ ...stamp, removedBy: text }]);
       }
       expect((await reader.vectorsByHash('default', hostileStrings)).size).toBe(hostileStrings.length);
+      expect([...(await reader.vectorsById('default', hostileStrings)).keys()].sort()).toEqual(
+        hostileStrings.toSorted(),
+      );
       for (const text of hostileStrings) {
         await writer.putRun(run(text, 'pending'));
         expect(idsOf(await reader.searchDense('default', vectorOf(1), everything))).not.toContain(text);
@@ -79,6 +82,28 @@ export function describeReading(stores: Stores): void {
       const vectors = await reader.vectorsByHash('default', ['h1', 'h2', 'h3', 'h1']);
       expect([...vectors.keys()].sort()).toEqual(['h1', 'h2']);
       expect(vectors.get('h1')).toEqual({ vector: exact, secondVector: null });
+    });
+
+    test('vectors are known by the row that has them, seen or not, with what they were made of', async () => {
+      const { writer, reader } = stores;
+      const exact = Float32Array.of(0.1, -0.2, 0.3, Math.sqrt(1 - 0.14));
+      const rows = [
+        row({ path: 'seen.ts', embeddedHash: 'h1', vector: exact, addedBy: 'done' }),
+        row({ path: 'same.ts', embeddedHash: 'h1', vector: exact, addedBy: 'pending' }),
+        row({ path: 'removed.ts', embeddedHash: 'h2', vector: vectorOf(1), removedBy: 'done' }),
+      ];
+      await writer.upsertRows('default', rows);
+      await writer.putRun(run('done', 'committed'));
+      await writer.putRun(run('pending', 'pending'));
+      const [seen, same, removed] = rows.map(({ id }) => id) as [string, string, string];
+      const first = { embeddedHash: 'h1', vector: exact, secondVector: null };
+      expect(await reader.vectorsById('default', [seen, 'unknown', removed, seen, same])).toEqual(
+        new Map([
+          [seen, first],
+          [removed, { embeddedHash: 'h2', vector: vectorOf(1), secondVector: null }],
+          [same, first],
+        ]),
+      );
     });
 
     test('a sample holds visible rows alone, with what they say and their vectors, bit by bit', async () => {
@@ -183,6 +208,7 @@ export function describeScale(stores: Stores): void {
       expect(Math.max(...pages)).toBeLessThanOrEqual(4_096);
       const hashes = rows.map(({ embeddedHash }) => embeddedHash);
       expect((await reader.vectorsByHash('default', hashes.slice(0, 2_500))).size).toBe(2_500);
+      expect((await reader.vectorsById('default', idsOf(rows.slice(0, 2_500)))).size).toBe(2_500);
 
       await writer.markRemoved('default', idsOf(rows.slice(0, 2_500)), 'next');
       await writer.putRun(run('next', 'committed'));

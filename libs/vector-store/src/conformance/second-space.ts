@@ -67,6 +67,8 @@ export function describeSecondSpace(stores: Stores): void {
       expect(await reader.vectorsByHash('two', ['exact'])).toEqual(
         new Map([['exact', { vector, secondVector }]]),
       );
+      const [{ id }] = rows.filter(({ path }) => path === 'exact') as [ChunkRow];
+      expect((await reader.vectorsById('two', [id])).get(id)).toMatchObject({ vector, secondVector });
       const sample = await reader.sampleRows('two', 10);
       expect(sample.find(({ path }) => path === 'exact')).toMatchObject({ vector, secondVector });
       expect(pathsOf(sample)).toEqual(['exact', 'left', 'right']);

@@ -56,6 +56,10 @@ export function describeUnembedded(stores: Stores): void {
       ]);
       const known = { vector: vectorOf(1), secondVector: null };
       expect(await reader.vectorsByHash('default', ['a.ts', 'b.ts'])).toEqual(new Map([['a.ts', known]]));
+      const ids = files.map((path) => of(path, null).id);
+      expect(await reader.vectorsById('default', ids)).toEqual(
+        new Map([[ids[0], { embeddedHash: 'a.ts', ...known }]]),
+      );
       expect(pathsOf(await reader.sampleRows('default', 10))).toEqual(['a.ts']);
       const rows = await allVisibleRows(reader, 'default');
       expect(pathsOf(rows)).toEqual([...files, 'twin.ts']);

@@ -1,0 +1,50 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { LikePaths } from '../src/like-paths.ts';
+
+const folders = Array.from({ length: 500 }, (_, at) => `pkg${String(at).padStart(3, '0')}`);
+
+describe('where a file may have been before', () => {
+  test.each([
+    [
+      'its folder was moved',
+      (name: string) => `src/${name}/index.ts`,
+      'lib/pkg250/index.ts',
+      'src/pkg250/index.ts',
+    ],
+    [
+      'a folder in between got another name',
+      (name: string) => `${name}/old/index.ts`,
+      'pkg250/new/index.ts',
+      'pkg250/old/index.ts',
+    ],
+    [
+      'it got another name',
+      (name: string) => `src/${name}/main.go`,
+      'src/pkg250/server.go',
+      'src/pkg250/main.go',
+    ],
+    ['a folder was put around all', (name: string) => `${name}/a.py`, 'packages/pkg250/a.py', 'pkg250/a.py'],
+  ])('is told of 500 paths when %s', (_what, pathOf, now, before) => {
+    expect(new LikePaths(folders.map(pathOf)).of(now)[0]).toBe(before);
+  });
+
+  test('is looked for among a few, whatever their number', () => {
+    const all = new LikePaths(folders.map((name) => `${name}/index.ts`));
+    expect(all.of('new/index.ts').length).toBeLessThanOrEqual(32);
+    expect(all.of('').length).toBeLessThanOrEqual(32);
+    expect(new LikePaths([]).of('a.ts')).toEqual([]);
+  });
+
+  test('of a few paths is all of them, in an order that depends on nothing else', () => {
+    const paths = fc.uniqueArray(fc.string({ unit: 'binary' }), { maxLength: 8 });
+    fc.assert(
+      fc.property(paths, fc.string({ unit: 'binary' }), (gone, path) => {
+        const near = new LikePaths(gone).of(path);
+        expect(near.toSorted()).toEqual(gone.toSorted());
+        expect(new LikePaths(gone.toReversed()).of(path)).toEqual(near);
+        if (gone.includes(path)) expect(near[0]).toBe(path);
+      }),
+    );
+  });
+});
