@@ -117,17 +117,20 @@ export function jobSummary(job: IndexJob): string {
 
 /** What a job was expected to take, in one line. */
 export function estimateText(estimate: IndexEstimate): string {
-  const { files, sampledFiles, chunks, reused, embedded, tokens, seconds, tier, basis, gpuSeconds } =
-    estimate;
+  const { files, sampledFiles, chunks, reused, embedded, tokens, seconds, tier, basis } = estimate;
   const from = sampledFiles < files ? `, reckoned from ${sampledFiles}` : '';
-  const took = (time: number | null): string =>
-    time === null ? 'unknown' : time < 120 ? `${time} s` : `${Math.round(time / 60)} min`;
-  const gpu =
-    tier === 'gpu'
-      ? ''
-      : `; on a GPU ${gpuSeconds === null ? 'unknown: none has been measured' : took(gpuSeconds)}`;
   return (
     `expected: ${files} files${from}, ${chunks} chunks: ${reused} reused, ${embedded} to embed, ${tokens} tokens; ` +
-    `time ${took(seconds)} (${basis})${gpu}`
+    `time ${took(seconds)} (${basis})${tier === 'gpu' ? '' : `; on a GPU ${gpuText(estimate)}`}`
   );
+}
+
+const took = (seconds: number | null): string =>
+  seconds === null ? 'unknown' : seconds < 120 ? `${seconds} s` : `${Math.round(seconds / 60)} min`;
+
+function gpuText({ gpuSeconds, gpuPeakSeconds }: IndexEstimate): string {
+  if (gpuSeconds !== null) return took(gpuSeconds);
+  const peak =
+    gpuPeakSeconds === null ? '' : `, and one NVIDIA T4 would take ${took(gpuPeakSeconds)} at its peak rate`;
+  return `unknown: none has been measured${peak}`;
 }

@@ -21,7 +21,7 @@ const QUEUED: IndexJob = {
 };
 const ESTIMATE: NonNullable<IndexJob['estimate']> = {
   ...{ files: 3, sampledFiles: 3, chunks: 9, reused: 2, embedded: 7, tokens: 700, seconds: 4 },
-  ...{ tier: 'cpu', basis: 'one worker', gpuSeconds: null },
+  ...{ tier: 'cpu', basis: 'one worker', gpuSeconds: null, gpuPeakSeconds: 150 },
 };
 /** Stands for a gateway that tells these states of a job one after the other. */
 const telling = (...jobs: IndexJob[]): EmbergateClient =>
@@ -44,7 +44,7 @@ it('what a job will take is told once, before its progress', async () => {
   const lines = told.join('').split('\n');
   const expected = lines.filter((line) => line.startsWith('expected:'));
   expect(expected).toEqual([
-    'expected: 3 files, 9 chunks: 2 reused, 7 to embed, 700 tokens; time 4 s (one worker); on a GPU unknown: none has been measured',
+    'expected: 3 files, 9 chunks: 2 reused, 7 to embed, 700 tokens; time 4 s (one worker); on a GPU unknown: none has been measured, and one NVIDIA T4 would take 3 min at its peak rate',
   ]);
   const summary = lines.findIndex((line) => line.includes('completed in'));
   expect(lines.indexOf(expected[0] ?? '')).toBeLessThan(summary);

@@ -3,6 +3,7 @@ import type { TierName } from '@embergate/contracts/tiers.ts';
 import { createChunker } from '@embergate/ingestion/chunk.ts';
 import { chunkCharsFor } from '@embergate/ingestion/chunk-size.ts';
 import type { SpanCache } from '@embergate/ingestion/span-cache.ts';
+import { weightsIn } from '@embergate/models/disk-space.ts';
 import { findModel } from '@embergate/models/installed-model.ts';
 import { loadTokenizer } from '@embergate/models/tokenizer.ts';
 import type { Lifecycle } from '@embergate/platform/lifecycle.ts';
@@ -71,5 +72,6 @@ export async function composeSpace(
     tokenize: (text) => tokenizer.encode(space.prompts.document + text).ids,
     embedder,
     lastKnownFit: (tier) => ledger.lastKnownFit(tier),
+    weights: weightsIn(model),
   };
 }

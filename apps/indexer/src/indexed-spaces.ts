@@ -18,6 +18,8 @@ export interface IndexedSpace {
   embedder: BulkEmbedder;
   /** How fast a tier's workers were when there last were any. */
   lastKnownFit: (tier: TierName) => Promise<Fit | null>;
+  /** Of its model, about. */
+  weights: number;
 }
 
 /** What a collection is written with. */

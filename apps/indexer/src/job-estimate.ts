@@ -10,16 +10,23 @@ export interface SpeedParts {
   space: EmbeddingSpace;
   /** How fast a tier's workers were when there last were any. */
   lastKnownFit: (tier: TierName) => Promise<Fit | null>;
+  /** Of the space's model, about. */
+  weights: number;
 }
 
 /** Bulk batches hold some thousand tokens. */
 const BATCH_TOKENS = 1_024;
 
+/** Operations a second on float16, by the data sheet of NVIDIA's T4 (2018): of the GPUs that notebooks and clouds lend, one of the slowest. */
+const T4_OPERATIONS = 65e12;
+/** A multiplication and an addition. */
+const OPERATIONS_PER_WEIGHT = 2;
+
 /** How long an estimated run takes on the first of the tiers that has a worker, and on a GPU where that is another one. */
 export async function withTimes(
   run: RunEstimate,
   tiers: readonly TierName[],
-  { workers, space, lastKnownFit }: SpeedParts,
+  { workers, space, lastKnownFit, weights }: SpeedParts,
 ): Promise<IndexEstimate> {
   const ready = workers
     .living()
@@ -46,5 +53,9 @@ export async function withTimes(
     seconds: run.tokens === 0 ? 0 : fits.length > 0 ? secondsOf(fits) : null,
     basis,
     gpuSeconds: gpu ? secondsOf([gpu]) : null,
+    gpuPeakSeconds:
+      gpu || tier === 'gpu'
+        ? null
+        : Math.ceil((OPERATIONS_PER_WEIGHT * weights * run.tokens) / T4_OPERATIONS),
   };
 }

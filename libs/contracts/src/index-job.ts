@@ -58,6 +58,8 @@ export const indexEstimateSchema = z.strictObject({
   basis: z.string(),
   /** What a GPU would take, where the tier is another one; null where none has been measured here. */
   gpuSeconds: z.number().nonnegative().nullable(),
+  /** Where none has been: what one NVIDIA T4 would take at its peak rate, reckoned from the model's size; a real run takes longer. */
+  gpuPeakSeconds: z.number().nonnegative().nullable().default(null),
 });
 export type IndexEstimate = z.infer<typeof indexEstimateSchema>;
 

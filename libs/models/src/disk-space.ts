@@ -4,6 +4,13 @@ import { statfs } from 'node:fs/promises';
 /** Bytes a weight takes in a build, scales and the token table (8 bits wide in the small ones) included: rather too much. */
 const BYTES_PER_PARAMETER: Record<string, number> = { int4: 0.75, int8: 1.3, fp16: 2.2, fp32: 4.4 };
 
+/** Of a model's files, nearly all of which are weights; blocks of quantised ones have a scale. */
+const BYTES_PER_WEIGHT: Record<string, number> = { int4: 0.53, int8: 1.03, fp16: 2, fp32: 4 };
+
+/** About how many weights a model has whose files take so much. */
+export const weightsIn = ({ bytes, variant }: { bytes: number; variant: string }): number =>
+  bytes / (BYTES_PER_WEIGHT[variant] ?? 4);
+
 /** Each tensor begins at a multiple of 64 KiB; and the graph and the tokenizer. */
 const MORE_BYTES = 50e6;
 
