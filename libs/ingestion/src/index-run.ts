@@ -131,7 +131,7 @@ async function publishRun(
     if (isEmbedding) progress.searchable();
     const first = isFirst && !isEmbedding ? await read('later') : null;
     let pass = first;
-    if (pass && (await hasUnembedded(store, request))) {
+    if (pass && (await chunks.lacksVectors(store))) {
       await expectPublishable(parts, request, { source, pass, chunks, as: 'embedding' });
       await put('embedding');
       progress.searchable();
@@ -153,11 +153,6 @@ async function publishRun(
   } finally {
     await ahead.settled();
   }
-}
-
-async function hasUnembedded(store: VectorStore, { collection, runId }: IndexRunRequest): Promise<boolean> {
-  for await (const ids of store.unembedded(collection, runId)) if (ids.length > 0) return true;
-  return false;
 }
 
 interface PassDone {

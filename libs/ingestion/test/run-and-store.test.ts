@@ -122,6 +122,47 @@ describe('an index run', () => {
     expect(await bench.visibleCount()).toBe(3);
   });
 
+  const steps = [
+    'optimize',
+    'stamps',
+    'getCollection',
+    'searchLexical',
+    'vectorsById',
+    'searchDense',
+  ] as const;
+  it.each(steps)(
+    'cancelled in the last moment before it is published, in %s, publishes nothing',
+    async (step) => {
+      const cancel = new AbortController();
+      let isPublishing = false;
+      const watched = watchedStore(bench.store, {}, (name) => {
+        if (isPublishing && name === step) cancel.abort('cancelled');
+      });
+      await bench.tree.write({ 'src/new.py': pythonFile('fresh') });
+      const run = bench.runOn(watched, 'r2', {
+        signal: cancel.signal,
+        onProgress: (_progress, _skipped, state) => void (isPublishing ||= state === 'publishing'),
+      });
+      await expect(run).rejects.toBe('cancelled');
+      expect(await bench.states()).toMatchObject({ r2: 'pending' });
+      expect(await bench.visibleCount()).toBe(3);
+    },
+  );
+
+  it('cancelled while the step that publishes it is under way is published whole', async () => {
+    const cancel = new AbortController();
+    const watched = watchedStore(bench.store, {
+      putRun: async (run) => {
+        if (run.state === 'committed') cancel.abort('cancelled');
+        await bench.store.putRun(run);
+      },
+    });
+    await bench.tree.write({ 'src/new.py': pythonFile('fresh') });
+    await bench.runOn(watched, 'r2', { signal: cancel.signal });
+    expect(await bench.states()).toMatchObject({ r2: 'committed' });
+    expect(await bench.visibleCount()).toBe(4);
+  });
+
   it('whose rows were written over by an attempt that had lost it publishes no row without its vector', async () => {
     const overwritten = watchedStore(bench.store, {
       upsertRows: async (collection, rows) => {
