@@ -91,7 +91,7 @@ const TELL_AGAIN_MS = 500;
 /** That a job was cancelled; the process may be about to stop. */
 const LAST_WORD_TRIES = 10;
 
-function tellingOf(log: Logger, { jobId, signal, report }: IndexTask): Telling {
+function tellingOf(log: Logger, { jobId, signal, report, lendPlace }: IndexTask): Telling {
   let last: IndexReport = {
     state: 'running',
     progress: emptyProgress(),
@@ -122,6 +122,8 @@ function tellingOf(log: Logger, { jobId, signal, report }: IndexTask): Telling {
   const onWaiting = (waiter: Waiter, what: string | null): void => {
     if (what === null) waits.delete(waiter);
     else waits.set(waiter, what);
+    // All jobs need the store; a worker of one tier or model, not all.
+    lendPlace(waits.size > 0 && !waits.has('store'));
     const waitingFor = [...new Set(waits.values())].join(', ') || null;
     // Several batches of a job wait for the same worker.
     if (waitingFor !== last.waitingFor) tellSoon({ waitingFor });

@@ -9,4 +9,6 @@ export interface IndexTask {
   payload: IndexJobPayload;
   signal: AbortSignal;
   report: (report: IndexReport) => Promise<void>;
+  /** While the job waits for what other jobs can do without, one of those has its place. */
+  lendPlace: (isLent: boolean) => void;
 }

@@ -45,10 +45,12 @@ describe('a job that is cancelled while the store is away', () => {
       createSuccessor: away,
     });
     const said: IndexReport[] = [];
+    const lent: boolean[] = [];
     const task = {
       jobId: JOB,
       payload: { source, collection: 'default', repo: 'app', mode: 'incremental' },
       signal: cancel.signal,
+      lendPlace: (isLent) => void lent.push(isLent),
       report: async (report: IndexReport) => {
         said.push(report);
         if (report.waitingFor?.includes('the vector store')) cancel.abort('cancelled');
@@ -60,6 +62,8 @@ describe('a job that is cancelled while the store is away', () => {
     };
     const parts = { store: gone, log: createLogger('test', 'silent'), spaces };
     await indexJobHandler(parts as unknown as IndexJobParts)(task);
+    // Another job would wait for the store too.
+    expect(lent).not.toContain(true);
     return said.at(-1);
   }
 

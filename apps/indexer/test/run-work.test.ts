@@ -21,6 +21,7 @@ it('a job that is cancelled gives back the space of what it wrote, and nobody wa
     source,
     signal: new AbortController().signal,
     report: () => Promise.resolve(),
+    lendPlace: () => undefined,
   };
   const [tell, ignore] = [() => Promise.resolve(), () => undefined];
   const telling = {

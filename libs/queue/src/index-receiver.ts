@@ -24,6 +24,8 @@ export interface IndexTask {
   signal: AbortSignal;
   /** @throws AppError `storage_full`, `queue_down` */
   report: (report: IndexReport) => Promise<void>;
+  /** While the job waits for what other jobs can do without, one of those has its place. */
+  lendPlace: (isLent: boolean) => void;
 }
 
 export interface IndexReceiverOptions {
@@ -41,6 +43,8 @@ interface Attempt {
 }
 
 const LOCK_MS = 10_000;
+/** Jobs beyond an indexer's own number; each that waits holds a few hundred chunks. */
+const MOST_LENT = 8;
 const CANCEL_POLL_MS = 500;
 
 /**
@@ -49,33 +53,59 @@ const CANCEL_POLL_MS = 500;
  *
  * A lock also runs out while Redis is frozen. Then the attempt is aborted as lost, and the same job is not begun here
  * again before that attempt has ended.
+ *
+ * A job that lends its place has a BullMQ worker of its own beside it, which takes one job after the other until the place is wanted back,
+ * and then ends its last one: raising `concurrency` instead would go unnoticed by a worker all of whose places are taken.
  */
 export class IndexReceiver {
   readonly #worker: Worker;
   readonly #options: IndexReceiverOptions;
   readonly #attempts = new Map<string, Attempt>();
+  /** By the job whose place each has. */
+  readonly #standIns = new Map<string, Worker>();
+  readonly #endingStandIns = new Set<Promise<void>>();
   #stopping = false;
 
   constructor(options: IndexReceiverOptions) {
     this.#options = options;
-    this.#worker = new Worker(INDEX_QUEUE_NAME, (job, token) => this.#process(job, token), {
-      connection: options.redis,
+    this.#worker = this.#takeJobs(options.concurrency);
+  }
+
+  #takeJobs(concurrency: number): Worker {
+    const { redis, log } = this.#options;
+    const worker = new Worker(INDEX_QUEUE_NAME, (job, token) => this.#process(job, token), {
+      connection: redis,
       prefix: KEY_PREFIX,
-      concurrency: options.concurrency,
+      concurrency,
       lockDuration: LOCK_MS,
       stalledInterval: LOCK_MS / 4,
       maxStalledCount: Number.MAX_SAFE_INTEGER,
       drainDelay: 1,
       runRetryDelay: 500,
     });
-    this.#worker.on('error', (error) => options.log.debug({ err: error }, 'index queue worker'));
-    this.#worker.on('lockRenewalFailed', (jobIds) => jobIds.forEach((jobId) => this.#abort(jobId, 'lost')));
+    worker.on('error', (error) => log.debug({ err: error }, 'index queue worker'));
+    worker.on('lockRenewalFailed', (jobIds) => jobIds.forEach((jobId) => this.#abort(jobId, 'lost')));
+    return worker;
+  }
+
+  #lendPlace(jobId: string, isLent: boolean): void {
+    const standIn = this.#standIns.get(jobId);
+    if (isLent) {
+      const isFull = this.#standIns.size + this.#endingStandIns.size >= MOST_LENT;
+      const isOver = this.#stopping || !this.#attempts.has(jobId);
+      if (!standIn && !isFull && !isOver) this.#standIns.set(jobId, this.#takeJobs(1));
+    } else if (standIn) {
+      this.#standIns.delete(jobId);
+      const ending = standIn.close().finally(() => this.#endingStandIns.delete(ending));
+      this.#endingStandIns.add(ending);
+    }
   }
 
   async close(): Promise<void> {
     this.#stopping = true;
     for (const jobId of this.#attempts.keys()) this.#abort(jobId, 'stopping');
-    await this.#worker.close();
+    for (const jobId of this.#standIns.keys()) this.#lendPlace(jobId, false);
+    await Promise.all([this.#worker.close(), ...this.#endingStandIns]);
   }
 
   async #process(job: Job, token: string | undefined): Promise<void> {
@@ -119,9 +149,11 @@ export class IndexReceiver {
           if (signal.reason === 'lost') return;
           await job.updateProgress(report).catch((cause: unknown) => Promise.reject(queueDown(cause)));
         },
+        lendPlace: (isLent) => this.#lendPlace(jobId, isLent),
       });
     } finally {
       clearInterval(watch);
+      this.#lendPlace(jobId, false);
     }
   }
 

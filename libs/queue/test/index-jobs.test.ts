@@ -120,6 +120,63 @@ describe('index jobs over a real queue', () => {
     release.resolve();
   });
 
+  it('a job that waits lends its place to one after the other, and to none any more once it goes on', async () => {
+    const jobs = await indexQueue();
+    const waiting = Promise.withResolvers<IndexTask>();
+    const [ready, last] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const order: string[] = [];
+    await indexer(async (task) => {
+      const { repo } = task.payload;
+      order.push(`${repo} begins`);
+      if (repo === 'waits') {
+        task.lendPlace(true);
+        task.lendPlace(true);
+        waiting.resolve(task);
+        await ready.promise;
+      }
+      if (repo === 'b') await last.promise;
+      order.push(`${repo} ends`);
+    });
+    const idOf = new Map<string, string>();
+    const stateOf = async (repo: string) => (await jobs.get(idOf.get(repo) ?? '')).state;
+    for (const repo of ['waits', 'a', 'b', 'c']) idOf.set(repo, (await jobs.add({ ...payload, repo })).id);
+    const task = await waiting.promise;
+    await eventually('the second one has the place', () => order.includes('b begins'));
+    // Back again, while that one is at work: both go on, and nobody else begins.
+    task.lendPlace(false);
+    last.resolve();
+    await eventually('it has ended', async () => (await stateOf('b')) === 'completed');
+    expect(await stateOf('c')).toBe('queued');
+    ready.resolve();
+    await eventually('all have ended', () => order.includes('c ends'));
+    expect(order.filter((what) => what !== 'a begins' && what !== 'a ends')).toEqual([
+      'waits begins',
+      'b begins',
+      'b ends',
+      'waits ends',
+      'c begins',
+      'c ends',
+    ]);
+  });
+
+  it('an indexer that stops gives back the job that waits and the one that has its place', async () => {
+    const jobs = await indexQueue();
+    const begun: string[] = [];
+    const stopping = await indexer(async ({ payload: { repo }, signal, lendPlace }) => {
+      begun.push(repo);
+      lendPlace(true);
+      await untilAborted(signal);
+    });
+    const added = [];
+    for (let n = 0; n < 12; n++) added.push(await jobs.add({ ...payload, repo: `repo-${n}` }));
+    // Its own, and eight that have places of others: of twelve that wait, no more are held.
+    await eventually('nine are under way', () => begun.length === 9);
+    await stopping.close();
+    const states = await Promise.all(added.map(async ({ id }) => (await jobs.get(id)).state));
+    expect(states).toEqual(added.map(() => 'queued'));
+    expect(begun).toHaveLength(9);
+  });
+
   it('of jobs that have ended the last ones are shown, as many as are kept', async () => {
     const jobs = await indexQueue({ count: 2, days: 1 });
     await indexer(({ payload: { repo } }) =>
