@@ -54,10 +54,10 @@ export async function estimateRun(
   const seen = new Set<string>();
   let asked: LookedUpChunk[] = [];
   const look = async (): Promise<void> => {
-    const vectors = await known?.of(asked);
-    for (const { identity, embeddedText } of asked) {
+    const vectors = await known?.of(asked).catch(noneIfGone);
+    for (const { key, identity, embeddedText } of asked) {
       const hash = identity.embeddedHash;
-      if (seen.has(hash) || vectors?.has(hash)) continue;
+      if (seen.has(hash) || vectors?.has(key)) continue;
       seen.add(hash);
       count.embedded += 1;
       count.tokens += tokenize(embeddedText).length;
@@ -72,7 +72,8 @@ export async function estimateRun(
     count.chunks += page.chunks.length;
     for (const { embeddedText, ...chunk } of page.chunks) {
       const identity = { repo, ...chunk };
-      if (!staysAsItIs(there, chunkKey(identity), mode)) asked.push({ identity, embeddedText });
+      const key = chunkKey(identity);
+      if (!staysAsItIs(there, key, mode)) asked.push({ key, identity, embeddedText });
     }
     if (asked.length >= LOOKUP) await look();
   }
@@ -93,9 +94,14 @@ async function chunksThere(store: VectorStore, run: EstimateRequest): Promise<Ru
     await chunks.read(store, await run.source.paths?.());
     return chunks;
   } catch (error) {
-    if (toAppError(error).code === 'collection_not_found') return null;
-    throw error;
+    return noneIfGone(error);
   }
+}
+
+/** It may also be dropped while it is read. */
+function noneIfGone(error: unknown): null {
+  if (toAppError(error).code === 'collection_not_found') return null;
+  throw error;
 }
 
 /** A full run leaves only what it has written itself, before it was killed. */

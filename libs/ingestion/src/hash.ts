@@ -11,7 +11,7 @@ export type ChunkIdentity = Pick<
 >;
 
 /**
- * The key of a chunk: the same in every run, another one when anything changes that a search shows. Two pieces of one
+ * The key of a chunk, whose `embeddedHash` is that of its own text; its row may hold another, of where it was before: the same in every run, another one when anything changes that a search shows. Two pieces of one
  * long line that read the same have the same key, and are one chunk. 128 bits of a sha256, in hex.
  */
 export function chunkKey(chunk: ChunkIdentity): string {

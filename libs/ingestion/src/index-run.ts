@@ -25,7 +25,7 @@ const MAKE_ATTEMPTS = 3;
  *                         +--first run of a repo: rows without vectors--> embedding: full text sees all, dense search what has a vector
  *
  * Searches see nothing of a pending run and all of a committed one. Chunks that are there already stay; vectors known
- * for the same text are copied; only what has no vector of its own goes through the model. A run that was killed is started again with the
+ * for the same text, or for what was moved at its earlier path, are copied; only what has no vector of its own goes through the model. A run that was killed is started again with the
  * same id and finds its own rows; one that has been published already is left as it is.
  *
  * The first run of a repo reads its source twice: what there was before is nothing, so full text need not wait for the model. Nor does the

@@ -4,8 +4,9 @@ import { chunkKey, embeddedHash, type ChunkIdentity } from './hash.ts';
 import { LikePaths } from './like-paths.ts';
 import type { RunChunks } from './run-chunks.ts';
 
-/** A chunk that may have a vector already. */
+/** A chunk that has no row yet, and may have a vector. */
 export interface LookedUpChunk {
+  key: string;
   identity: ChunkIdentity;
   embeddedText: string;
 }
@@ -13,25 +14,21 @@ export interface LookedUpChunk {
 /** Earlier paths by whose texts a chunk is looked for in the store, where no row there is the very same chunk. */
 const PATHS_BY_TEXT = 4;
 
-/** Where the vector of a chunk may be found that has no row yet, by the hash of its text. */
-interface EarlierPlaces {
-  hash: string;
-  /** Of the row of the very same chunk at another path. */
-  rowId: string | null;
-  /** Of its text at other paths. */
-  hashes: string[];
-}
-
 /**
- * Vectors that need not be made: those of the same text, from any repo of the collection, and for what is in a file that was moved or renamed
- * those it had there. The path is part of what is embedded, so such a chunk keeps a vector that knows its earlier path, and its row says so
- * by its `embeddedHash`, until a full run makes it anew.
+ * Vectors that need not be made: for what is in a file that was moved or renamed those it had there, and those of the same text, from any
+ * repo of the collection. The path is part of what is embedded, so a chunk that was moved keeps a vector that knows its earlier path, and its
+ * row says so by its `embeddedHash`, until a full run makes it anew.
+ *
+ * The row of the very same chunk at a path that is gone comes first, as it was there before the run: a run that is killed and goes on finds
+ * the same, whatever it has written.
  */
 export class KnownVectors {
   readonly #store: VectorStore;
   readonly #collection: string;
   readonly #chunks: RunChunks;
   readonly #gone: LikePaths | null;
+  /** All chunks of a file come one after the other. */
+  #likely = { path: '', earlier: [] as string[] };
 
   /** @param chunks read from the store, with the paths that the source has. */
   constructor(store: VectorStore, collection: string, chunks: RunChunks) {
@@ -41,48 +38,70 @@ export class KnownVectors {
     this.#gone = chunks.gonePaths.size > 0 ? new LikePaths(chunks.gonePaths) : null;
   }
 
-  /** @returns by the hash of what the model would read now; each says what it read when the vector was made. */
+  /** @returns by the chunk's key; each says what the model read when the vector was made. */
   async of(chunks: readonly LookedUpChunk[]): Promise<Map<string, RowVectors>> {
-    if (chunks.length === 0) return new Map();
-    const byHash = new Map(chunks.map((chunk) => [chunk.identity.embeddedHash, chunk]));
-    const known = await this.#byHash([...byHash.keys()]);
-    if (!this.#gone) return known;
-    const unknown = [...byHash.values()].filter(({ identity }) => !known.has(identity.embeddedHash));
-    for (const [hash, vectors] of await this.#ofMoved(unknown, this.#gone)) known.set(hash, vectors);
-    return known;
+    const moved = await this.#ofMoved(chunks);
+    const others = chunks.filter(({ key }) => !moved.has(key));
+    const same = await this.#byTexts(others, ({ identity }) => [identity.embeddedHash]);
+    const changed = others.filter(({ key }) => !same.has(key));
+    const earlier = await this.#byTexts(changed, (chunk) => this.#earlierHashes(chunk));
+    return new Map([...moved, ...same, ...earlier]);
   }
 
-  async #byHash(hashes: string[]): Promise<Map<string, RowVectors>> {
-    const found = await this.#store.vectorsByHash(this.#collection, hashes);
-    return new Map([...found].map(([hash, vectors]) => [hash, { embeddedHash: hash, ...vectors }]));
-  }
-
-  /** Those that the chunks had at a path that is gone. */
-  async #ofMoved(chunks: readonly LookedUpChunk[], gone: LikePaths): Promise<Map<string, RowVectors>> {
-    const places = chunks.map((chunk) => this.#earlierPlaces(chunk, gone));
-    const byId = await this.#store.vectorsById(
-      this.#collection,
-      places.flatMap(({ rowId }) => rowId ?? []),
-    );
-    const byHash = await this.#byHash([...new Set(places.flatMap(({ hashes }) => hashes))]);
-    const known = new Map<string, RowVectors>();
-    for (const { hash, rowId, hashes } of places) {
-      const vectors =
-        rowId === null ? hashes.map((other) => byHash.get(other)).find(Boolean) : byId.get(rowId);
-      if (vectors) known.set(hash, vectors);
+  /** By the row that was the very same chunk: it need not have been embedded at its path, as it may have been moved before. */
+  async #ofMoved(chunks: readonly LookedUpChunk[]): Promise<Map<string, RowVectors>> {
+    const rowIds = new Map<string, string>();
+    for (const chunk of chunks) {
+      const earlier = this.#visibleBefore(chunk);
+      if (earlier !== undefined) rowIds.set(chunk.key, this.#chunks.visibleId(earlier));
     }
-    return known;
+    if (rowIds.size === 0) return new Map();
+    const vectors = await this.#store.vectorsById(this.#collection, [...new Set(rowIds.values())]);
+    return new Map([...rowIds].flatMap(([key, id]) => entryOf(key, vectors.get(id))));
   }
 
-  /** A row that is the same chunk need not have been embedded at its path, as it may have been moved before: its id finds its vector. */
-  #earlierPlaces({ identity, embeddedText }: LookedUpChunk, gone: LikePaths): EarlierPlaces {
-    const places = gone.of(identity.path).map((path) => {
-      const hash = embeddedHash(textAtPath(embeddedText, { from: identity.path, to: path }));
-      return { hash, key: chunkKey({ ...identity, path, embeddedHash: hash }) };
-    });
-    const same = places.find(({ key }) => this.#chunks.isVisible(key));
-    const hash = identity.embeddedHash;
-    if (same) return { hash, rowId: this.#chunks.visibleId(same.key), hashes: [] };
-    return { hash, rowId: null, hashes: places.slice(0, PATHS_BY_TEXT).map((place) => place.hash) };
+  /** Its key at the likeliest of the paths at which it was visible. */
+  #visibleBefore({ identity, embeddedText }: LookedUpChunk): string | undefined {
+    for (const path of this.#earlierPaths(identity)) {
+      const hash = hashAt(embeddedText, { from: identity.path, to: path });
+      const key = chunkKey({ ...identity, path, embeddedHash: hash });
+      if (this.#chunks.isVisible(key)) return key;
+    }
+    return undefined;
+  }
+
+  /** @param hashesOf the first that is known counts. */
+  async #byTexts(
+    chunks: readonly LookedUpChunk[],
+    hashesOf: (chunk: LookedUpChunk) => string[],
+  ): Promise<Map<string, RowVectors>> {
+    const wanted = chunks.map((chunk) => ({ key: chunk.key, hashes: hashesOf(chunk) }));
+    const all = new Set(wanted.flatMap(({ hashes }) => hashes));
+    if (all.size === 0) return new Map();
+    const vectors = await this.#store.vectorsByHash(this.#collection, [...all]);
+    return new Map(
+      wanted.flatMap(({ key, hashes }) => {
+        const hash = hashes.find((one) => vectors.has(one)) ?? '';
+        const made = vectors.get(hash);
+        return entryOf(key, made && { embeddedHash: hash, ...made });
+      }),
+    );
+  }
+
+  #earlierHashes({ identity, embeddedText }: LookedUpChunk): string[] {
+    const paths = this.#earlierPaths(identity).slice(0, PATHS_BY_TEXT);
+    return paths.map((to) => hashAt(embeddedText, { from: identity.path, to }));
+  }
+
+  #earlierPaths({ path }: ChunkIdentity): string[] {
+    if (!this.#gone) return [];
+    if (this.#likely.path !== path) this.#likely = { path, earlier: this.#gone.of(path) };
+    return this.#likely.earlier;
   }
 }
+
+const hashAt = (text: string, paths: { from: string; to: string }): string =>
+  embeddedHash(textAtPath(text, paths));
+
+const entryOf = (key: string, vectors: RowVectors | undefined): [string, RowVectors][] =>
+  vectors ? [[key, vectors]] : [];

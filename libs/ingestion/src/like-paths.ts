@@ -1,29 +1,40 @@
 /** Neighbours that are looked at on each side of where a path would stand. */
 const NEIGHBOURS = 8;
 
+interface SortedPaths {
+  /** What the paths are sorted by. */
+  keyOf: (path: string) => string;
+  entries: { key: string; path: string }[];
+}
+
 /**
- * Of many paths those that read most like a given one, by what they share at the end (a folder was moved) and at the beginning (a file got
- * another name). Paths that share most of an end stand side by side when all are sorted from their last character, so that none is compared
- * with all: 32 are, whatever their number.
+ * Of many paths those that a file may have had before it got a given one. Paths that share most of an end stand side by side when all are
+ * sorted from their last character (a folder was moved), those that share most of a beginning when they are sorted as they are (a file got
+ * another name), and those of one file name when they are sorted by that first (a folder in between got another name). So a path is compared
+ * with 48 others, whatever their number.
  */
 export class LikePaths {
-  readonly #sorted: readonly string[];
-  readonly #sortedFromEnd: readonly string[];
+  readonly #sortings: readonly SortedPaths[];
 
   constructor(paths: Iterable<string>) {
-    this.#sorted = [...paths].sort(byCodeUnits);
-    this.#sortedFromEnd = this.#sorted.map(reversed).sort(byCodeUnits);
+    const all = [...paths];
+    this.#sortings = [reversed, (path: string) => path, nameFirst].map((keyOf) => ({
+      keyOf,
+      entries: all
+        .map((path) => ({ key: keyOf(path), path }))
+        .sort((one, other) => byCodeUnits(one.key, other.key)),
+    }));
   }
 
-  /** @returns at most {@link NEIGHBOURS} times four, the likest first. */
+  /** @returns some, the likeliest first. */
   of(path: string): string[] {
-    const near = [
-      ...neighbours(this.#sortedFromEnd, reversed(path)).map(reversed),
-      ...neighbours(this.#sorted, path),
-    ];
-    return [...new Set(near)]
-      .map((other) => ({ other, shared: sharedLength(path, other) }))
-      .sort((one, other) => other.shared - one.shared || byCodeUnits(one.other, other.other))
+    const near = new Set(this.#sortings.flatMap((sorting) => neighbours(sorting, path)));
+    return [...near]
+      .map((other) => ({ other, changed: changedSegments(path, other), shared: sharedLength(path, other) }))
+      .sort(
+        (one, other) =>
+          one.changed - other.changed || other.shared - one.shared || byCodeUnits(one.other, other.other),
+      )
       .map(({ other }) => other);
   }
 }
@@ -31,20 +42,29 @@ export class LikePaths {
 const byCodeUnits = (one: string, other: string): number => (one < other ? -1 : Number(one > other));
 
 /** By code units: half of a pair is put back by reversing once more. */
-const reversed = (text: string): string => text.split('').reverse().join('');
+const reversed = (path: string): string => path.split('').reverse().join('');
 
-function neighbours(sorted: readonly string[], text: string): string[] {
-  let [low, high] = [0, sorted.length];
+const nameFirst = (path: string): string => `${path.slice(path.lastIndexOf('/') + 1)}/${path}`;
+
+function neighbours({ keyOf, entries }: SortedPaths, path: string): string[] {
+  const key = keyOf(path);
+  let [low, high] = [0, entries.length];
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if ((sorted[middle] as string) < text) low = middle + 1;
+    if ((entries[middle] as { key: string }).key < key) low = middle + 1;
     else high = middle;
   }
-  return sorted.slice(Math.max(0, low - NEIGHBOURS), low + NEIGHBOURS);
+  return entries.slice(Math.max(0, low - NEIGHBOURS), low + NEIGHBOURS).map((entry) => entry.path);
 }
 
-/** Characters that two paths share at the beginning and at the end, none counted twice. */
-function sharedLength(one: string, other: string): number {
+/** Folders and file names that stand in one of the paths only, between what they share at the beginning and at the end. */
+function changedSegments(one: string, other: string): number {
+  const [left, right] = [one.split('/'), other.split('/')];
+  return left.length + right.length - 2 * sharedLength(left, right);
+}
+
+/** Of two sequences, what they share at the beginning and at the end, nothing counted twice. */
+function sharedLength(one: string | string[], other: string | string[]): number {
   const shorter = Math.min(one.length, other.length);
   let start = 0;
   while (start < shorter && one[start] === other[start]) start += 1;

@@ -165,11 +165,12 @@ class Move {
       (wanted) => wanted && this.#known(row, wanted),
     ) as [Float32Array | null, Float32Array | null];
     const known = storedText(row);
-    const text = known ?? withoutSignature(row);
+    if (known !== null || vector !== null)
+      return { row, text: known ?? withoutSignature(row), vector, secondVector };
     // What was embedded before cannot be told any more: with a vector of another text it is another chunk, which the
     // next index run puts right.
-    const moved = known === null && vector === null ? withText(row, text) : row;
-    return { row: moved, text, vector, secondVector };
+    const text = withoutSignature(row);
+    return { row: withText(row, text), text, vector: null, secondVector: null };
   }
 
   /** The row's vector of a space that the collection has already. */
@@ -190,10 +191,11 @@ class Move {
     const madeSecond = second ? await this.#embed(second, lackingSecond, isCounted) : null;
     const rows = moving.flatMap(({ row: { lexical, ...row }, ...own }): ChunkRow[] => {
       const lexicalText = lexical ? lexicalDocument(row) : '';
-      const vector = own.vector ?? made.vectors.get(row.embeddedHash);
-      const secondVector = own.secondVector ?? madeSecond?.vectors.get(row.embeddedHash) ?? null;
+      const hash = embeddedHash(own.text);
+      const vector = own.vector ?? made.vectors.get(hash);
+      const secondVector = own.secondVector ?? madeSecond?.vectors.get(hash) ?? null;
       if (vector && (!second || secondVector)) return [{ ...row, vector, secondVector, lexicalText }];
-      const why = made.refused.get(row.embeddedHash) ?? madeSecond?.refused.get(row.embeddedHash);
+      const why = made.refused.get(hash) ?? madeSecond?.refused.get(hash);
       if (!why) throw new AppError('index_failed', `No vector came for ${row.path}:${row.startLine}.`);
       // As in an index run, and the next one tries it again: a row that is there without a vector would never get one.
       this.#ids.delete(row.id);
@@ -210,7 +212,8 @@ class Move {
     moving: readonly MovingRow[],
     isCounted: boolean,
   ): Promise<EmbeddedHashes> {
-    const texts = new Map(moving.map(({ row, text }) => [row.embeddedHash, text]));
+    // Not by the row's own hash: rows of one hash may have been moved to several paths, and are other texts now.
+    const texts = new Map(moving.map(({ text }) => [embeddedHash(text), text]));
     const { signal } = this.#request;
     const onEmbedded = (chunks: number, tokens: number): void =>
       this.#progress.embedded(isCounted ? chunks : 0, tokens);

@@ -37,6 +37,8 @@ const UNINDEXED_SHARE = 1 / 20;
 const LOOSE_WRITES = 128;
 const LOOSE_SHARE = 1 / 10;
 
+const NO_VECTORS = { vector: null, secondVector: null };
+
 interface RunPassOptions {
   /** Read for this pass. */
   chunks: RunChunks;
@@ -231,12 +233,13 @@ export class RunPass {
     const firsts = await this.#firstVectors(batch, known, embedsNow);
     const seconds = second ? await this.#secondVectors(batch, known, embedsNow) : null;
     const refused: RefusedChunk[] = [];
-    const rows = batch.flatMap(({ key, row, vector = firsts.vectors.get(row.embeddedHash) }): ChunkRow[] => {
-      const secondVector = seconds?.vectors.get(row.embeddedHash) ?? null;
-      // Of a file that was moved, that of another text.
-      const { embeddedHash } = known.get(row.embeddedHash) ?? row;
+    const rows = batch.flatMap(({ key, row, vector: brought }): ChunkRow[] => {
+      // Of a file that was moved, those of another text.
+      const { embeddedHash, ...there } = known.get(key) ?? { ...NO_VECTORS, embeddedHash: row.embeddedHash };
+      const vector = brought ?? there.vector ?? firsts.vectors.get(row.embeddedHash);
+      const secondVector = there.secondVector ?? seconds?.vectors.get(row.embeddedHash) ?? null;
       if (vector && (!second || secondVector)) return [{ ...row, embeddedHash, vector, secondVector }];
-      if (!embedsNow) return [{ ...row, vector: null, secondVector: null }];
+      if (!embedsNow) return [{ ...row, ...NO_VECTORS }];
       const why = firsts.refused.get(row.embeddedHash) ?? seconds?.refused.get(row.embeddedHash);
       if (!why) throw new AppError('index_failed', `No vector came for ${row.path}:${row.startLine}.`);
       refused.push({ key, path: row.path, reason: refusedReason(row, why) });
@@ -248,40 +251,36 @@ export class RunPass {
   async #knownVectors(batch: NewChunk[]): Promise<Map<string, RowVectors>> {
     const wanted = this.#parts.second ? batch : batch.filter(({ vector }) => vector === undefined);
     if (!this.#known || wanted.length === 0) return new Map();
-    return this.#known.of(wanted.map(({ row, text }) => ({ identity: row, embeddedText: text })));
+    return this.#known.of(wanted.map(({ key, row, text }) => ({ key, identity: row, embeddedText: text })));
   }
 
   /** Of the chunks that bring none: those that are known, and the rest from the model. */
   async #firstVectors(
     batch: NewChunk[],
-    known: ReadonlyMap<string, ChunkVectors>,
+    known: ReadonlyMap<string, RowVectors>,
     embedsNow: boolean,
   ): Promise<EmbeddedHashes> {
     const without = batch.filter(({ vector }) => vector === undefined);
-    const missing = textsOf(embedsNow ? without.filter(({ row }) => !known.has(row.embeddedHash)) : []);
+    const missing = textsOf(embedsNow ? without.filter(({ key }) => !known.has(key)) : []);
     const made = await embedHashes(this.#parts, missing, {
       signal: this.#request.signal,
       onEmbedded: (chunks, tokens) => this.progress.embedded(chunks, tokens),
     });
     // Texts that stand more than once are embedded once.
     if (embedsNow) this.progress.reused(batch.length - missing.size, { ahead: !this.#embedsNow });
-    for (const [hash, { vector }] of known) if (vector) made.vectors.set(hash, vector);
     return made;
   }
 
   async #secondVectors(
     batch: NewChunk[],
-    known: ReadonlyMap<string, ChunkVectors>,
+    known: ReadonlyMap<string, RowVectors>,
     embedsNow: boolean,
   ): Promise<EmbeddedHashes> {
-    const missing = textsOf(
-      embedsNow ? batch.filter(({ row }) => !known.get(row.embeddedHash)?.secondVector) : [],
-    );
+    const missing = textsOf(embedsNow ? batch.filter(({ key }) => !known.get(key)?.secondVector) : []);
     const made = await embedHashes(this.#parts.second as SpaceEmbedding, missing, {
       signal: this.#request.signal,
       onEmbedded: (_chunks, tokens) => this.progress.embedded(0, tokens),
     });
-    for (const [hash, { secondVector }] of known) if (secondVector) made.vectors.set(hash, secondVector);
     return made;
   }
 }

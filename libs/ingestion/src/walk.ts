@@ -73,6 +73,8 @@ export interface SourceMeasure {
 /**
  * Paths and bytes of the files that {@link walkSource} is going to look into, from their names and sizes alone: an estimate for
  * progress, a little high where binary files have unusual names.
+ *
+ * Memory: all paths.
  * @throws as walkSource does
  */
 export async function measureSource(root: string, options: WalkOptions = {}): Promise<SourceMeasure> {

@@ -29,10 +29,30 @@ describe('where a file may have been before', () => {
     expect(new LikePaths(folders.map(pathOf)).of(now)[0]).toBe(before);
   });
 
+  test.each([
+    ['the whole was put into a folder', 'sub/index.ts', 'index.ts', ['a/index.ts', 'b/index.ts']],
+    [
+      'and there are twins further down',
+      'src/core/init.py',
+      'core/init.py',
+      ['legacy/core/init.py', 'init.py'],
+    ],
+    ['a file name is common', 'a/new/index.ts', 'a/old/index.ts', ['b/new/index.ts.bak', 'b/old/index.ts']],
+  ])('is told by whole folders: %s', (_what, now, before, others) => {
+    expect(new LikePaths([...others, before]).of(now)[0]).toBe(before);
+  });
+
+  test('is told when a folder in between was renamed in each of many packages of like files', () => {
+    const names = Array.from({ length: 15 }, (_, at) => `name${at}.ts`);
+    const before = folders.flatMap((folder) => names.map((name) => `packages/${folder}/src/${name}`));
+    const all = new LikePaths(before);
+    for (const path of before) expect(all.of(path.replace('/src/', '/lib/'))[0]).toBe(path);
+  });
+
   test('is looked for among a few, whatever their number', () => {
     const all = new LikePaths(folders.map((name) => `${name}/index.ts`));
-    expect(all.of('new/index.ts').length).toBeLessThanOrEqual(32);
-    expect(all.of('').length).toBeLessThanOrEqual(32);
+    expect(all.of('new/index.ts').length).toBeLessThanOrEqual(48);
+    expect(all.of('').length).toBeLessThanOrEqual(48);
     expect(new LikePaths([]).of('a.ts')).toEqual([]);
   });
 

@@ -3,6 +3,7 @@ import type { EmbeddingSpace } from '@embergate/contracts/space.ts';
 import type { IndexProgress, SkippedFile } from '@embergate/contracts/index-job.ts';
 import { watchedStore } from '@embergate/testing/watched-store.ts';
 import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
+import { rename } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { moveCollection, type MoveParts, type MoveRequest } from '../src/move-collection.ts';
 import { patientStore } from '../src/patient-store.ts';
@@ -11,6 +12,7 @@ import {
   COLLECTION,
   createRunBench,
   fakeEmbedding,
+  fakeVector,
   pythonFile,
   pythonFiles,
   SPACE,
@@ -210,5 +212,37 @@ describe('a collection that gets a second space', () => {
     expect(moved).toHaveLength(1);
     expect(await bench.store.getCollection(COLLECTION)).toMatchObject({ space: SPACE, secondSpace: null });
     expect(await bench.visibleCount()).toBe(FILES + 1);
+  });
+
+  it('where a file has been moved in one repo and not in its clone, gives each a vector of what it is now', async () => {
+    await bench.run('r2', { repo: 'clone' });
+    await rename(`${bench.tree.root}/src`, `${bench.tree.root}/lib`);
+    await bench.run('r3');
+    expect(bench.embedded).toEqual([]);
+    const first = fakeEmbedding(SPACE, (texts) => void bench.embedded.push(...texts));
+    await move({}, { first, second: other });
+    expect(bench.embedded).toEqual([]);
+    for (const [repo, folder] of [
+      ['sample', 'lib'],
+      ['clone', 'src'],
+    ] as const) {
+      const path = `${folder}/f0001.py`;
+      const [row] = await bench.store.readChunks(COLLECTION, { repo, path });
+      const { secondVector } =
+        (await bench.store.vectorsById(COLLECTION, [row?.id ?? ''])).get(row?.id ?? '') ?? {};
+      expect(secondVector).toEqual(fakeVector(`${path} f1\n${pythonFile('f1').trimEnd()}`, OTHER.dimensions));
+    }
+  });
+
+  it('and whose first one is replaced at the same time has both of the same text', async () => {
+    await rename(`${bench.tree.root}/src`, `${bench.tree.root}/lib`);
+    await bench.run('r2');
+    const first = fakeEmbedding(SPACE, () => undefined);
+    await move({}, { first, second: other });
+    const third = fakeEmbedding({ ...OTHER, revision: '3' }, (texts) => void bench.embedded.push(...texts));
+    moved = [];
+    await move({ moveId: 'job-2' }, { first: third, second: other });
+    expect(bench.embedded).toHaveLength(FILES);
+    expect(moved.sort()).toEqual(bench.embedded.sort());
   });
 });

@@ -42,12 +42,16 @@ export class KeptRedis {
     return server.pid;
   }
 
-  /** Kills the server and starts it on what it had written. @returns when it answers again. */
+  /** Kills the server and starts it on what it had written; where that failed, as it took too long, it may be tried again. @returns when it answers again. */
   async restart(): Promise<void> {
-    const exited = once(this.#server.process, 'exit');
-    signalIfThere(await this.pid(), 'SIGKILL');
-    await exited;
-    await this.#server.stop();
+    const { process } = this.#server;
+    if (process.exitCode === null && process.signalCode === null) {
+      const pid = await this.pid();
+      const exited = once(process, 'exit');
+      signalIfThere(pid, 'SIGKILL');
+      await exited;
+      await this.#server.stop();
+    }
     this.#server = await this.#startAgain();
   }
 

@@ -37,7 +37,7 @@ export async function vectorsByHash(
     const some = hashes.slice(start, start + HASHES_PER_REQUEST);
     const chosen = await pointsByHash(client, name, some);
     const ids = [...chosen.values()];
-    for await (const { embeddedHash, ...made } of vectorsOfPoints(client, name, { ids, spaces }))
+    for await (const { id: _id, embeddedHash, ...made } of vectorsOfPoints(client, name, { ids, spaces }))
       vectors.set(embeddedHash, made);
   }
   return vectors;

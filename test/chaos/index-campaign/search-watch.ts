@@ -65,6 +65,8 @@ export class SearchWatch {
     this.#watched = watched;
     this.#latest = watched.from;
     this.#loop = this.#search(watched);
+    // Whoever waits for its end is told; where something else fails first, that is what went wrong.
+    this.#loop.catch(() => undefined);
   }
 
   /** To be called once the run has been published. */
