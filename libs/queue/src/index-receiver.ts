@@ -96,7 +96,12 @@ export class IndexReceiver {
       if (!standIn && !isFull && !isOver) this.#standIns.set(jobId, this.#takeJobs(1));
     } else if (standIn) {
       this.#standIns.delete(jobId);
-      const ending = standIn.close().finally(() => this.#endingStandIns.delete(ending));
+      const ending = standIn
+        .close()
+        .catch((error: unknown) =>
+          this.#options.log.warn({ err: error }, 'a place was not given back in order'),
+        )
+        .finally(() => this.#endingStandIns.delete(ending));
       this.#endingStandIns.add(ending);
     }
   }
