@@ -12,7 +12,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { seededRandom, shuffled, type Random } from '../campaign/random.ts';
 import { embeddedTexts } from './embedded-count.ts';
 import type { Kill } from './kills.ts';
-import { isShared, writeProjects, type ProjectState } from './projects.ts';
+import { isMoved, isShared, writeProjects, type ProjectState } from './projects.ts';
 import { roundOf, type Round } from './rounds.ts';
 import { SearchWatch, type SearchCounts } from './search-watch.ts';
 import { describeRun, embeddedTwice, type DisturbedRun, type Struck } from './disturbed-run.ts';
@@ -210,7 +210,8 @@ class IndexCampaign {
 
   async #strike(kill: Kill, run: Round & { runId: string }): Promise<Struck> {
     const job = await this.#look(run.runId);
-    const stored = await embeddedRowsOfRun(this.#parts.store, { ...run, repo: REPO });
+    const isMade = (path: string): boolean => makesAll(run) || !isMoved(path);
+    const stored = await embeddedRowsOfRun(this.#parts.store, { ...run, repo: REPO, isMade });
     await eventually(`the ${kill.kind} is there to be killed`, async () => {
       await this.#watch.during(kill.kind, () => kill.strike(this.#cluster, this.#parts.qdrant));
       return true;
@@ -288,7 +289,10 @@ class IndexCampaign {
     return this.#rowsOf(state).filter(({ path }) => !isShared(path)).length;
   }
 
-  #needed({ to, from, mode }: Round): number {
-    return from === 'nothing' || mode === 'full' ? this.#rowsOf(to).length : this.#ownRows(to);
+  #needed(round: Round): number {
+    return makesAll(round) ? this.#rowsOf(round.to).length : this.#ownRows(round.to);
   }
 }
+
+/** Whether the run makes every vector itself. */
+const makesAll = ({ from, mode }: Round): boolean => from === 'nothing' || mode === 'full';

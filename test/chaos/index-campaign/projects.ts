@@ -13,6 +13,11 @@ export const MARKED_FOLDER = 'marked';
 /** Files of the same contents in both states, be it at another path. */
 export const isShared = (path: string): boolean => !path.startsWith(`${MARKED_FOLDER}/`);
 
+const MOVED_FOLDER = 'moved';
+
+/** Files that the other state has at another path: their vectors follow them. */
+export const isMoved = (path: string): boolean => path.startsWith(`${MOVED_FOLDER}/`);
+
 /**
  * Writes both states into folders of their own: one chunk a file, every one another text. Of `files` a quarter are the same in both, a
  * quarter have other contents, a quarter are there in one of them only, and a quarter are moved.
@@ -23,7 +28,7 @@ export async function writeProjects(root: string, files: number): Promise<Record
   for (const state of ['before', 'after'] as const) {
     const contents = Array.from({ length: files }, (_, n): [path: string, content: string] => {
       if (n % 4 === 0) return [`same/same_${n}.py`, functionOf(n, 'same')];
-      if (n % 4 === 3) return [`moved/${state}/moved_${n}.py`, functionOf(n, 'moved')];
+      if (n % 4 === 3) return [`${MOVED_FOLDER}/${state}/moved_${n}.py`, functionOf(n, 'moved')];
       const name = n % 4 === 1 ? 'changed' : state;
       return [`${MARKED_FOLDER}/${name}_${n}.py`, functionOf(n, MARKER[state])];
     });

@@ -45,15 +45,23 @@ export function compareRows(found: SampledRow[], expected: SampledRow[]): RowDif
 const shown = ({ vector: _vector, id: _id, ...row }: SampledRow): string =>
   JSON.stringify(Object.entries(row).sort(([one], [other]) => (one < other ? -1 : 1)));
 
-/** Rows that a run has written so far, with their vectors: a first run writes all of them without, to begin with. */
+/**
+ * Rows that a run has written so far, with their vectors: a first run writes all of them without, to begin with.
+ * @param isMade whether the vectors of a path's rows are made by the run.
+ */
 export async function embeddedRowsOfRun(
   store: VectorStore,
-  { collection, repo, runId }: { collection: string; repo: string; runId: string },
+  {
+    collection,
+    repo,
+    runId,
+    isMade,
+  }: { collection: string; repo: string; runId: string; isMade: (path: string) => boolean },
 ): Promise<number> {
   let rows = 0;
   try {
     for await (const page of store.stamps(collection, repo))
-      rows += page.filter(({ addedBy }) => addedBy === runId).length;
+      rows += page.filter(({ addedBy, path }) => addedBy === runId && isMade(path)).length;
     for await (const page of store.unembedded(collection, runId)) rows -= page.length;
   } catch {
     // The collection has not been made yet.
