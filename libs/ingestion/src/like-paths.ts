@@ -1,4 +1,6 @@
-/** Neighbours that are looked at on each side of where a path would stand. */
+/** So few paths are all likely. */
+const FEW = 64;
+/** Of more, neighbours that are looked at on each side of where a path would stand. */
 const NEIGHBOURS = 8;
 
 interface SortedPaths {
@@ -11,13 +13,16 @@ interface SortedPaths {
  * Of many paths those that a file may have had before it got a given one. Paths that share most of an end stand side by side when all are
  * sorted from their last character (a folder was moved), those that share most of a beginning when they are sorted as they are (a file got
  * another name), and those of one file name when they are sorted by that first (a folder in between got another name). So a path is compared
- * with 48 others, whatever their number.
+ * with 64 others at most, whatever their number.
  */
 export class LikePaths {
+  /** Where they are few. */
+  readonly #all: readonly string[];
   readonly #sortings: readonly SortedPaths[];
 
   constructor(paths: Iterable<string>) {
     const all = [...paths];
+    this.#all = all.length <= FEW ? all : [];
     this.#sortings = [reversed, (path: string) => path, nameFirst].map((keyOf) => ({
       keyOf,
       entries: all
@@ -28,7 +33,9 @@ export class LikePaths {
 
   /** @returns some, the likeliest first. */
   of(path: string): string[] {
-    const near = new Set(this.#sortings.flatMap((sorting) => neighbours(sorting, path)));
+    const near = new Set(
+      this.#all.length > 0 ? this.#all : this.#sortings.flatMap((by) => neighbours(by, path)),
+    );
     return [...near]
       .map((other) => ({ other, changed: changedSegments(path, other), shared: sharedLength(path, other) }))
       .sort(
