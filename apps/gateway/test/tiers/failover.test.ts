@@ -233,9 +233,20 @@ describe('hedging', () => {
   });
 
   it('sends at most its share of the queries twice, also when they are slow together', async () => {
-    const { gateway, gpu, cpu } = await scene({ hedgePercent: 10 });
-    gpu.delayMs = SLOW_MS;
-    const answers = await Promise.all(Array.from({ length: 100 }, () => gateway.ask()));
+    const gateway = await world.gateway({ probes: false, hedgePercent: 10 });
+    // Slow by its own account, so that it is overdue long after the hedges, on a busy machine too.
+    const gpu = await world.worker('gpu', { fit: { a: 600, b: 0 }, concurrency: 128 });
+    const cpu = await world.worker('cpu');
+    gpu.act = 'is silent';
+    let answered = 0;
+    const asked = Array.from({ length: 100 }, async () => {
+      const answer = await gateway.ask({ deadlineMs: 60_000 });
+      answered += 1;
+      return answer;
+    });
+    await eventually('the share is answered by the other tier', () => answered === 10);
+    gpu.speakUp();
+    const answers = await Promise.all(asked);
     expect(cpu.begun).toHaveLength(10);
     expect(answers.filter(({ tier }) => tier === 'cpu')).toHaveLength(10);
     expect(gateway.breaker('gpu')).toBe('closed');
