@@ -11,8 +11,10 @@ export type ChunkIdentity = Pick<
 >;
 
 /**
- * The key of a chunk, whose `embeddedHash` is that of its own text; its row may hold another, of where it was before: the same in every run, another one when anything changes that a search shows. Two pieces of one
+ * The key of a chunk: the same in every run, another one when anything changes that a search shows. Two pieces of one
  * long line that read the same have the same key, and are one chunk. 128 bits of a sha256, in hex.
+ *
+ * @param chunk `embeddedHash` is that of its own text; the row of a chunk that was moved holds that of its earlier one.
  */
 export function chunkKey(chunk: ChunkIdentity): string {
   const { repo, path, language, symbol, startLine, endLine, text, embeddedHash: hash } = chunk;

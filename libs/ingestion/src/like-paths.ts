@@ -16,27 +16,19 @@ interface SortedPaths {
  * with 64 others at most, whatever their number.
  */
 export class LikePaths {
-  /** Where they are few. */
-  readonly #all: readonly string[];
-  readonly #sortings: readonly SortedPaths[];
+  /** Of those that a file may have had at a path, some. */
+  readonly #near: (path: string) => readonly string[];
 
   constructor(paths: Iterable<string>) {
     const all = [...paths];
-    this.#all = all.length <= FEW ? all : [];
-    this.#sortings = [reversed, (path: string) => path, nameFirst].map((keyOf) => ({
-      keyOf,
-      entries: all
-        .map((path) => ({ key: keyOf(path), path }))
-        .sort((one, other) => byCodeUnits(one.key, other.key)),
-    }));
+    const sortings =
+      all.length <= FEW ? [] : [reversed, asItIs, nameFirst].map((keyOf) => sorted(all, keyOf));
+    this.#near = (path) => (sortings.length === 0 ? all : sortings.flatMap((by) => neighbours(by, path)));
   }
 
   /** @returns some, the likeliest first. */
   of(path: string): string[] {
-    const near = new Set(
-      this.#all.length > 0 ? this.#all : this.#sortings.flatMap((by) => neighbours(by, path)),
-    );
-    return [...near]
+    return [...new Set(this.#near(path))]
       .map((other) => ({ other, changed: changedSegments(path, other), shared: sharedLength(path, other) }))
       .sort(
         (one, other) =>
@@ -48,10 +40,19 @@ export class LikePaths {
 
 const byCodeUnits = (one: string, other: string): number => (one < other ? -1 : Number(one > other));
 
+const asItIs = (path: string): string => path;
+
 /** By code units: half of a pair is put back by reversing once more. */
 const reversed = (path: string): string => path.split('').reverse().join('');
 
 const nameFirst = (path: string): string => `${path.slice(path.lastIndexOf('/') + 1)}/${path}`;
+
+const sorted = (paths: readonly string[], keyOf: SortedPaths['keyOf']): SortedPaths => ({
+  keyOf,
+  entries: paths
+    .map((path) => ({ key: keyOf(path), path }))
+    .sort((one, other) => byCodeUnits(one.key, other.key)),
+});
 
 function neighbours({ keyOf, entries }: SortedPaths, path: string): string[] {
   const key = keyOf(path);

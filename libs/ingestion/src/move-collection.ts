@@ -37,6 +37,8 @@ export interface MoveRequest {
 interface MovingRow {
   row: VisibleRow;
   text: string;
+  /** Of the text. The row's own is of another one where it was moved: rows of one hash may be other texts now. */
+  textHash: string;
   vector: Float32Array | null;
   secondVector: Float32Array | null;
 }
@@ -165,12 +167,15 @@ class Move {
       (wanted) => wanted && this.#known(row, wanted),
     ) as [Float32Array | null, Float32Array | null];
     const known = storedText(row);
-    if (known !== null || vector !== null)
-      return { row, text: known ?? withoutSignature(row), vector, secondVector };
+    if (known !== null) return { row, text: known, textHash: row.embeddedHash, vector, secondVector };
+    const text = withoutSignature(row);
+    const textHash = embeddedHash(text);
+    if (vector !== null) return { row, text, textHash, vector, secondVector };
     // What was embedded before cannot be told any more: with a vector of another text it is another chunk, which the
     // next index run puts right.
-    const text = withoutSignature(row);
-    return { row: withText(row, text), text, vector: null, secondVector: null };
+    const renamed = { ...row, embeddedHash: textHash };
+    const moved = { ...renamed, id: chunkKey(renamed) };
+    return { row: moved, text, textHash, vector: null, secondVector: null };
   }
 
   /** The row's vector of a space that the collection has already. */
@@ -189,13 +194,12 @@ class Move {
     const isCounted = lacking.length === 0;
     const lackingSecond = moving.filter(({ secondVector }) => secondVector === null);
     const madeSecond = second ? await this.#embed(second, lackingSecond, isCounted) : null;
-    const rows = moving.flatMap(({ row: { lexical, ...row }, ...own }): ChunkRow[] => {
+    const rows = moving.flatMap(({ row: { lexical, ...row }, textHash, ...own }): ChunkRow[] => {
       const lexicalText = lexical ? lexicalDocument(row) : '';
-      const hash = embeddedHash(own.text);
-      const vector = own.vector ?? made.vectors.get(hash);
-      const secondVector = own.secondVector ?? madeSecond?.vectors.get(hash) ?? null;
+      const vector = own.vector ?? made.vectors.get(textHash);
+      const secondVector = own.secondVector ?? madeSecond?.vectors.get(textHash) ?? null;
       if (vector && (!second || secondVector)) return [{ ...row, vector, secondVector, lexicalText }];
-      const why = made.refused.get(hash) ?? madeSecond?.refused.get(hash);
+      const why = made.refused.get(textHash) ?? madeSecond?.refused.get(textHash);
       if (!why) throw new AppError('index_failed', `No vector came for ${row.path}:${row.startLine}.`);
       // As in an index run, and the next one tries it again: a row that is there without a vector would never get one.
       this.#ids.delete(row.id);
@@ -212,18 +216,12 @@ class Move {
     moving: readonly MovingRow[],
     isCounted: boolean,
   ): Promise<EmbeddedHashes> {
-    // Not by the row's own hash: rows of one hash may have been moved to several paths, and are other texts now.
-    const texts = new Map(moving.map(({ text }) => [embeddedHash(text), text]));
+    const texts = new Map(moving.map(({ textHash, text }) => [textHash, text]));
     const { signal } = this.#request;
     const onEmbedded = (chunks: number, tokens: number): void =>
       this.#progress.embedded(isCounted ? chunks : 0, tokens);
     return embedHashes(embedding, texts, { signal, onEmbedded });
   }
-}
-
-function withText(row: VisibleRow, text: string): VisibleRow {
-  const renamed = { ...row, embeddedHash: embeddedHash(text) };
-  return { ...renamed, id: chunkKey(renamed) };
 }
 
 async function rowIds(store: VectorStore, collection: string): Promise<Set<string>> {

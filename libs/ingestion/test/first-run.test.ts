@@ -3,7 +3,6 @@ import { AppError } from '@embergate/contracts/errors.ts';
 import type { IndexProgress } from '@embergate/contracts/index-job.ts';
 import { watchedStore } from '@embergate/testing/watched-store.ts';
 import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
-import { estimateRun } from '../src/estimate.ts';
 import { FolderSource } from '../src/folder-source.ts';
 import { patientStore } from '../src/patient-store.ts';
 import { abandonRun, undoRun } from '../src/sweep.ts';
@@ -80,20 +79,7 @@ describe('the first run of a repo', () => {
     expect(await bench.unembeddedCount('r1')).toBe(FILES - KNOWN);
     await bench.tree.write({ 'src/f0277.py': 'def another(value):\n    return value + "another"\n' });
     bench.embedded = [];
-    const source = await FolderSource.open(bench.tree.root, bench.chunker);
-    const about = {
-      collection: COLLECTION,
-      repo: 'sample',
-      runId: 'r1',
-      mode: 'incremental',
-      source,
-    } as const;
-    const { signal } = new AbortController();
-    const tokenize = (text: string): Uint32Array => new Uint32Array(text.length);
-    const estimate = await estimateRun(
-      { store: bench.store, tokenize },
-      { ...about, mostFiles: Infinity, signal },
-    );
+    const estimate = await bench.estimate({ runId: 'r1' });
     expect(estimate).toMatchObject({ chunks: FILES, reused: KNOWN, embedded: FILES - KNOWN });
     const told: IndexProgress[] = [];
     await bench.run('r1', { onProgress: (progress) => void told.push(progress) });

@@ -2,8 +2,6 @@ import { mkdir, rename, rm } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AppError } from '@embergate/contracts/errors.ts';
 import type { SkippedFile } from '@embergate/contracts/index-job.ts';
-import { estimateRun } from '../src/estimate.ts';
-import { FolderSource } from '../src/folder-source.ts';
 import { abandonRun, undoRun } from '../src/sweep.ts';
 import { lexicalText } from '@embergate/vector-store/lexical-text.ts';
 import { COLLECTION, createRunBench, pythonFile, pythonFiles, type RunBench } from './run-bench.ts';
@@ -129,14 +127,8 @@ describe('a first run', () => {
   });
 
   it('is told beforehand what it will cost, from some files or from all', async () => {
-    const estimate = async (mostFiles: number, mode: 'incremental' | 'full' = 'incremental') => {
-      const source = await FolderSource.open(bench.tree.root, bench.chunker);
-      const about = { collection: COLLECTION, repo: 'sample', runId: 'e', mode, source, mostFiles };
-      return estimateRun(
-        { store: bench.store, tokenize: (text) => new Uint32Array(text.length) },
-        { ...about, signal: new AbortController().signal },
-      );
-    };
+    const estimate = (mostFiles: number, mode: 'incremental' | 'full' = 'incremental') =>
+      bench.estimate({ mostFiles, mode });
     expect(await estimate(Infinity)).toMatchObject({
       files: 40,
       sampledFiles: 40,

@@ -2,8 +2,6 @@ import { mkdir, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { watchedStore } from '@embergate/testing/watched-store.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { estimateRun, type RunEstimate } from '../src/estimate.ts';
-import { FolderSource } from '../src/folder-source.ts';
 import { COLLECTION, createRunBench, fakeEmbedding, SPACE, type RunBench } from './run-bench.ts';
 
 const FILES = 12;
@@ -30,21 +28,6 @@ describe('a file that was moved', () => {
     await rename(join(bench.tree.root, from), join(bench.tree.root, to));
   }
 
-  const estimate = async (): Promise<RunEstimate | null> => {
-    const source = await FolderSource.open(bench.tree.root, bench.chunker);
-    const about = {
-      collection: COLLECTION,
-      repo: 'sample',
-      runId: 'e',
-      mode: 'incremental' as const,
-      source,
-    };
-    return estimateRun(
-      { store: bench.store, tokenize: (text) => new Uint32Array(text.length) },
-      { ...about, mostFiles: Infinity, signal: new AbortController().signal },
-    );
-  };
-
   /** What each visible chunk's vector was made of, in an order of its own. */
   async function hashesAt(path: string): Promise<string[]> {
     const ids = (await bench.store.readChunks(COLLECTION, { repo: 'sample', path })).map(({ id }) => id);
@@ -55,7 +38,7 @@ describe('a file that was moved', () => {
   it('keeps its vectors, and is found where it is now and no longer where it was', async () => {
     const before = await hashesAt('src/f1.py');
     await move('src/f1.py', 'lib/deep/f1.py');
-    expect(await estimate()).toMatchObject({ reused: FILES * chunksOfFile, embedded: 0, tokens: 0 });
+    expect(await bench.estimate()).toMatchObject({ reused: FILES * chunksOfFile, embedded: 0, tokens: 0 });
     await bench.run('r2');
     expect(bench.embedded).toEqual([]);
     expect(await hashesAt('lib/deep/f1.py')).toEqual(before);

@@ -8,6 +8,7 @@ import { createLanceDbStore } from '@embergate/vector-store-lancedb/lancedb-stor
 import type { ChunkStamp, VectorStore } from '@embergate/vector-store/store.ts';
 import { expect } from 'vitest';
 import { createChunker, type Chunker } from '../src/chunk.ts';
+import { estimateRun, type RunEstimate } from '../src/estimate.ts';
 import { FolderSource } from '../src/folder-source.ts';
 import { runIndex } from '../src/index-run.ts';
 import type { IndexRunParts, IndexRunRequest, SpaceEmbedding } from '../src/run-request.ts';
@@ -43,6 +44,12 @@ export interface RunBench {
   run(runId: string, options?: RunOptions, parts?: IndexRunParts): Promise<void>;
   /** The same on a store that stands before the bench's own. */
   runOn(used: VectorStore, runId: string, options?: RunOptions): Promise<void>;
+  /** What a run of the folder would cost, from some of its files or from all; a token a character. */
+  estimate(options?: {
+    mostFiles?: number;
+    mode?: 'incremental' | 'full';
+    runId?: string;
+  }): Promise<RunEstimate | null>;
   /** Runs until `publishing` is told, marks what is gone, and stops short of publishing: as a kill at that moment. */
   runUntilPublishing(runId: string, options?: RunOptions): Promise<void>;
   rows(collection?: string): Promise<ChunkStamp[]>;
@@ -133,6 +140,14 @@ export async function createRunBench(files: Record<string, string>): Promise<Run
         ...options,
       }),
     runOn: (used, runId, options) => bench.run(runId, options, { ...embedding, store: used, second: null }),
+    async estimate({ mostFiles = Infinity, mode = 'incremental', runId = 'e' } = {}) {
+      const source = await FolderSource.open(tree.root, chunker);
+      const { signal } = new AbortController();
+      return estimateRun(
+        { store, tokenize: (text) => new Uint32Array(text.length) },
+        { collection: COLLECTION, repo: REPO, runId, mode, source, mostFiles, signal },
+      );
+    },
     async runUntilPublishing(runId, options) {
       const kill = new AbortController();
       const onProgress: IndexRunRequest['onProgress'] = (_progress, _skipped, state) => {

@@ -42,8 +42,8 @@ export async function vectorsByHash(
   hashes: string[],
 ): Promise<Map<string, ChunkVectors>> {
   const vectors = new Map<string, ChunkVectors>();
-  const wanted = { column: 'embeddedHash', values: hashes };
-  for await (const row of rowsWith<{ embeddedHash: string }>(table, stamp, wanted))
+  const where = (some: string[]): string => sqlIn('embeddedHash', some);
+  for await (const row of rowsWhere(table, stamp, { values: hashes, where }))
     if (!vectors.has(row.embeddedHash)) vectors.set(row.embeddedHash, copyOf(row));
   return vectors;
 }
@@ -54,24 +54,26 @@ export async function vectorsById(
   ids: string[],
 ): Promise<Map<string, RowVectors>> {
   const vectors = new Map<string, RowVectors>();
-  const wanted = { column: 'id', values: ids };
-  for await (const row of rowsWith<{ id: string; embeddedHash: string }>(table, stamp, wanted))
+  const where = (some: string[]): string => sqlAll([sqlIn('id', some), EMBEDDED]);
+  for await (const row of rowsWhere(table, stamp, { values: ids, where }))
     vectors.set(row.id, { embeddedHash: row.embeddedHash, ...copyOf(row) });
   return vectors;
 }
 
-/** Rows that have a vector. */
-async function* rowsWith<Fields>(
+type FoundRow = VectorColumns & { id: string; embeddedHash: string };
+
+/** @param where of some of the values; only rows that have a vector. */
+async function* rowsWhere(
   table: Table,
   stamp: CollectionStamp,
-  { column, values }: { column: string; values: string[] },
-): AsyncGenerator<VectorColumns & Fields, void, undefined> {
+  { values, where }: { values: string[]; where: (some: string[]) => string },
+): AsyncGenerator<FoundRow, void, undefined> {
   for (let start = 0; start < values.length; start += VALUES_PER_QUERY) {
     const query = table
       .query()
-      .where(sqlAll([sqlIn(column, values.slice(start, start + VALUES_PER_QUERY)), EMBEDDED]))
-      .select([...new Set([column, 'embeddedHash']), ...vectorColumns(stamp)]);
-    for await (const batch of query) yield* batch as unknown as Iterable<VectorColumns & Fields>;
+      .where(where(values.slice(start, start + VALUES_PER_QUERY)))
+      .select(['id', 'embeddedHash', ...vectorColumns(stamp)]);
+    for await (const batch of query) yield* batch as unknown as Iterable<FoundRow>;
   }
 }
 
